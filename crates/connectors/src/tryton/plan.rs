@@ -1,0 +1,322 @@
+//! What is to be booked, worked out from the order before anything is sent: the bytes that the intent stores.
+//!
+//! Tryton computes taxes itself, rounded once for each rate over the whole sale, and takes amounts as quantity times unit price. The
+//! plan predicts what it will compute and adds rounding lines where that differs from what the shopper paid.
+
+use super::Settings;
+use crossdock_canonical::order::{LineKind, Order, Taxation};
+use crossdock_canonical::{Currency, Money, OrderRef};
+use crossdock_connect::{Call, PrepareError};
+use crossdock_value::{Decimal, Value, value};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Decimals of a unit price.
+const PRICE_DIGITS: u32 = 4;
+/// How far a taxed amount is moved to make its tax come out, in minor units.
+const SHIFT_MAX: i64 = 60;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Sale {
+    /// The natural key, unique with the shop.
+    pub web_id: String,
+    pub shop: i64,
+    pub number: String,
+    pub currency: i64,
+    pub warehouse: Option<i64>,
+    /// The store's address for a pickup.
+    pub pickup_address: Option<i64>,
+    pub party: Party,
+    pub lines: Vec<SaleLine>,
+    pub total: Money,
+    pub tax: Money,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Party {
+    /// The natural key of the party.
+    pub code: String,
+    pub name: String,
+    pub email: Option<String>,
+    pub invoice: Option<Place>,
+    pub delivery: Option<Place>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Place {
+    pub name: String,
+    pub street: String,
+    pub postal_code: Option<String>,
+    pub city: Option<String>,
+    pub country: Option<i64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct SaleLine {
+    /// The order's line; absent for charges and rounding.
+    pub line: Option<String>,
+    pub code: String,
+    pub quantity: Decimal,
+    pub unit_price: Decimal,
+    /// As a key of `settings.taxes`; absent for what is not taxed.
+    pub rate: Option<String>,
+}
+
+/// A wanted line before it has a unit price.
+struct Wanted {
+    line: Option<String>,
+    code: String,
+    quantity: Decimal,
+    rate: Decimal,
+    /// In the order's taxation.
+    amount: Decimal,
+    taxed: bool,
+}
+
+pub(super) fn sale(settings: &Settings, call: &Call) -> Result<Sale, PrepareError> {
+    let failed = |target: &str, reason: String| PrepareError::Mapping { target: target.into(), reason };
+    let order: Order = crossdock_value::from_value(&call.document).map_err(|e| failed("document", e.to_string()))?;
+    let shop = settings.shops.get(order.site.as_str()).ok_or_else(|| {
+        PrepareError::Misconfigured(format!("`settings.web_shops` has no shop for the site {}", order.site))
+    })?;
+    let currency = settings.currencies.get(order.currency.as_str()).ok_or_else(|| {
+        PrepareError::Misconfigured(format!("`settings.currencies` has no {}", order.currency))
+    })?;
+    let store = order.shipments.iter().find_map(|shipment| shipment.store.as_ref()).and_then(|store| settings.locations.get(store));
+    let from = order.lines.iter().find_map(|line| line.inventory.as_ref()).and_then(|place| settings.locations.get(place));
+    let total: Money = match call.args.get("total") {
+        Value::Null => order.totals.grand,
+        total => crossdock_value::from_value(total).map_err(|e| failed("total", e.to_string()))?,
+    };
+    let wanted = wanted(settings, call, &order)?;
+    let lines = price(settings, &order, wanted, total)?;
+    let delivery = order.shipments.iter().find_map(|shipment| shipment.ship_to.as_ref());
+    let place = |address: &crossdock_canonical::order::Address| place(settings, address);
+    Ok(Sale {
+        web_id: web_id(&call.order),
+        shop: shop.id,
+        number: order.number.to_string(),
+        currency: *currency,
+        warehouse: store.or(from).and_then(|location| location.warehouse).or(shop.warehouse),
+        pickup_address: store.and_then(|location| location.address),
+        party: Party {
+            code: party_code(&order),
+            name: order.customer.name.clone().or_else(|| delivery.and_then(|a| a.name.clone())).unwrap_or_else(|| "Guest".into()),
+            email: order.customer.email.clone(),
+            invoice: order.bill_to.as_ref().map(place),
+            delivery: delivery.map(place),
+        },
+        lines,
+        total,
+        tax: order.totals.tax,
+    })
+}
+
+/// The order's name in Tryton.
+pub(super) fn web_id(order: &OrderRef) -> String {
+    order.to_string()
+}
+
+/// An account is one party; a guest is one for each order.
+fn party_code(order: &Order) -> String {
+    order.subject()
+}
+
+fn place(settings: &Settings, address: &crossdock_canonical::order::Address) -> Place {
+    let street = [address.line1.as_deref(), address.line2.as_deref()].into_iter().flatten().collect::<Vec<_>>().join("\n");
+    Place {
+        name: address.name.clone().unwrap_or_default(),
+        street,
+        postal_code: address.postal_code.clone(),
+        city: address.city.clone(),
+        country: address.country.as_ref().and_then(|code| settings.countries.get(code).copied()),
+    }
+}
+
+/// The pieces that are still wanted, the order's own discounts spread over them, and the shipping.
+fn wanted(settings: &Settings, call: &Call, order: &Order) -> Result<Vec<Wanted>, PrepareError> {
+    let basis = |net: &Money, gross: &Money| if order.taxation == Taxation::Gross { gross.amount } else { net.amount };
+    let mut lines = Vec::new();
+    let mut parts = Vec::new();
+    for line in &order.lines {
+        let pieces = match call.args.get("lines").as_arr() {
+            None => line.quantity.value,
+            Some(given) => match given.iter().find(|entry| entry.get("line").as_str() == Some(line.id.as_str())) {
+                Some(entry) => read_number(entry.at("quantity.value")).unwrap_or(line.quantity.value),
+                None => continue,
+            },
+        };
+        if pieces.is_zero() || line.quantity.value.is_zero() {
+            continue;
+        }
+        let amount = basis(&line.net, &line.gross) * pieces / line.quantity.value;
+        let taxed = line.kind != LineKind::GiftCard && !(line.tax.amount.is_zero() && line.tax_rate.is_none());
+        let code = match (&line.sku, line.kind) {
+            (Some(sku), _) => sku.to_string(),
+            (None, LineKind::GiftCard) => settings.items.gift_card.clone(),
+            (None, _) => settings.items.digital.clone(),
+        };
+        lines.push(Wanted {
+            line: Some(line.id.to_string()),
+            code,
+            quantity: pieces,
+            rate: line.tax_rate.unwrap_or_default(),
+            amount: round(amount, order.currency),
+            taxed,
+        });
+        // A bundle is sold as one and shipped in parts.
+        for component in &line.components {
+            parts.push(Wanted {
+                line: Some(line.id.to_string()),
+                code: component.sku.to_string(),
+                quantity: component.quantity.value * pieces,
+                rate: Decimal::ZERO,
+                amount: Decimal::ZERO,
+                taxed: false,
+            });
+        }
+    }
+    let discount: Decimal = order.adjustments.iter().map(|adjustment| adjusted(order, adjustment)).sum();
+    spread(&mut lines, discount, order.currency);
+    lines.extend(parts);
+    for charge in &order.shipping {
+        lines.push(Wanted {
+            line: None,
+            code: settings.items.shipping.clone(),
+            quantity: Decimal::ONE,
+            rate: charge.tax_rate.unwrap_or_default(),
+            amount: basis(&charge.net, &charge.gross),
+            taxed: true,
+        });
+    }
+    Ok(lines)
+}
+
+/// An adjustment in the order's taxation: the channel tells its tax beside it.
+fn adjusted(order: &Order, adjustment: &crossdock_canonical::order::PriceAdjustment) -> Decimal {
+    let tax = match (order.taxation, adjustment.custom.get("tax")) {
+        (Taxation::Gross, Some(tax)) => tax.0.as_decimal().unwrap_or_default(),
+        _ => Decimal::ZERO,
+    };
+    adjustment.amount.amount + tax
+}
+
+/// Spreads a discount over the goods by what they cost, in minor units, the rest on the dearest.
+fn spread(lines: &mut [Wanted], discount: Decimal, currency: Currency) {
+    let goods = |line: &Wanted| line.taxed || line.rate > Decimal::ZERO;
+    let sum: Decimal = lines.iter().filter(|line| goods(line)).map(|line| line.amount).sum();
+    if discount.is_zero() || sum.is_zero() {
+        return;
+    }
+    let mut left = discount;
+    for line in lines.iter_mut().filter(|line| goods(line)) {
+        let share = (discount * line.amount / sum).trunc_with_scale(currency.minor_digits());
+        line.amount += share;
+        left -= share;
+    }
+    if let Some(dearest) = lines.iter_mut().filter(|line| goods(line)).max_by_key(|line| line.amount) {
+        dearest.amount += left;
+    }
+}
+
+/// Gives each line its unit price and adds what rounding needs.
+fn price(settings: &Settings, order: &Order, wanted: Vec<Wanted>, total: Money) -> Result<Vec<SaleLine>, PrepareError> {
+    let currency = order.currency;
+    let mut lines = Vec::new();
+    // By rate: the untaxed sum as Tryton will have it, and the tax that the shopper paid.
+    let mut rates: BTreeMap<String, (Decimal, Decimal, Decimal)> = BTreeMap::new();
+    let mut untaxed = Decimal::ZERO;
+    for line in wanted {
+        let rate = match line.taxed {
+            true => Some(tax_key(settings, line.rate)?),
+            false => None,
+        };
+        let (net, tax) = match (order.taxation, line.taxed) {
+            (_, false) => (line.amount, Decimal::ZERO),
+            (Taxation::Net, true) => (line.amount, round(line.amount * line.rate, currency)),
+            (Taxation::Gross, true) => {
+                let tax = round(line.amount * line.rate / (Decimal::ONE + line.rate), currency);
+                (line.amount - tax, tax)
+            }
+        };
+        let unit_price = (net / line.quantity).round_dp(PRICE_DIGITS);
+        let booked = round(unit_price * line.quantity, currency);
+        untaxed += booked;
+        if let Some(rate) = &rate {
+            let sums = rates.entry(rate.clone()).or_insert((line.rate, Decimal::ZERO, Decimal::ZERO));
+            sums.1 += booked;
+            sums.2 += tax;
+        }
+        lines.push(SaleLine { line: line.line, code: line.code, quantity: line.quantity, unit_price, rate });
+    }
+    // What the channel says the tax is counts, where the parts do not add up to it.
+    let stated: Decimal = rates.values().map(|sums| sums.2).sum();
+    let is_whole = total.amount == order.totals.grand.amount;
+    if let Some(largest) = rates.values_mut().max_by_key(|sums| sums.1).filter(|_| is_whole) {
+        largest.2 += order.totals.tax.amount - stated;
+    }
+    let mut tax_sum = Decimal::ZERO;
+    for (key, (rate, base, tax)) in &rates {
+        let shift = shift(*base, *rate, *tax, currency);
+        if !shift.is_zero() && settings.match_tax {
+            untaxed += shift;
+            lines.push(rounding(settings, shift, Some(key.clone())));
+        }
+        tax_sum += round((*base + if settings.match_tax { shift } else { Decimal::ZERO }) * *rate, currency);
+    }
+    let left = total.amount - untaxed - tax_sum;
+    if !left.is_zero() && left.abs() <= settings.rounding_within {
+        lines.push(rounding(settings, left, None));
+    }
+    Ok(lines)
+}
+
+fn rounding(settings: &Settings, amount: Decimal, rate: Option<String>) -> SaleLine {
+    SaleLine { line: None, code: settings.items.rounding.clone(), quantity: Decimal::ONE, unit_price: amount, rate }
+}
+
+/// How much the taxed sum must move so that its tax is the one paid; the nearest such amount, zero if there is none close by.
+fn shift(base: Decimal, rate: Decimal, tax: Decimal, currency: Currency) -> Decimal {
+    let step = Decimal::new(1, currency.minor_digits());
+    let fits = |shift: Decimal| round((base + shift) * rate, currency) == tax;
+    (0..=SHIFT_MAX)
+        .flat_map(|n| [Decimal::from(n) * step, -Decimal::from(n) * step])
+        .find(|shift| fits(*shift))
+        .unwrap_or_default()
+}
+
+fn tax_key(settings: &Settings, rate: Decimal) -> Result<String, PrepareError> {
+    let rate = rate.normalize();
+    settings
+        .taxes
+        .keys()
+        .find(|key| crossdock_value::decimal::read(key).is_some_and(|known| known == rate))
+        .cloned()
+        .ok_or_else(|| PrepareError::Misconfigured(format!("`settings.taxes` has no tax of rate {rate}")))
+}
+
+fn round(amount: Decimal, currency: Currency) -> Decimal {
+    Money::new(amount, currency).rounded().amount
+}
+
+/// A decimal that came as a number or as text.
+pub(super) fn read_number(value: &Value) -> Option<Decimal> {
+    match value {
+        Value::Num(number) => Some(*number),
+        Value::Str(text) => crossdock_value::decimal::read(text),
+        _ => None,
+    }
+}
+
+/// The stored form of a plan.
+pub(super) fn store(plan: &impl Serialize) -> Result<Value, PrepareError> {
+    crossdock_value::to_value(plan).map_err(|e| PrepareError::Mapping { target: "plan".into(), reason: e.to_string() })
+}
+
+/// What all operations but creation need: which sale, and the arguments as they were.
+pub(super) fn step(settings: &Settings, call: &Call) -> Result<Value, PrepareError> {
+    let shop = settings.shops.get(call.order.site.as_str()).ok_or_else(|| {
+        PrepareError::Misconfigured(format!("`settings.web_shops` has no shop for the site {}", call.order.site))
+    })?;
+    Ok(value!({"web_id": (web_id(&call.order)), "shop": (shop.id), "reference": (&call.reference), "args": (&call.args)}))
+}

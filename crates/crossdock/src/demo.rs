@@ -1,0 +1,253 @@
+//! `crossdock demo`: the main job on one machine. The real hub with its SQLite store and console, all systems simulated behind real
+//! sockets, orders of many kinds. With `--orders N` it judges the run from the systems' own ledgers and exits with the verdict.
+
+mod faults;
+mod judge;
+mod panel;
+
+use crate::{exit, fixture, hub, run};
+use crossdock_canonical::Duration;
+use crossdock_engine::{
+    CommandRequest, Hub,
+    shell::{
+        Options, Running,
+        clock::{self, Clock},
+    },
+};
+use crossdock_landscape::Landscape;
+use crossdock_server::{App, Auth, Principals};
+use crossdock_simulators::{
+    Config, Expectation, World,
+    serve::{self, Running as Systems},
+};
+use crossdock_store::{ProcessKey, sqlite::SqliteStore};
+use crossdock_value::{Value, value};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+use tokio::net::TcpListener;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Place this many orders, wait until they have settled, judge, and exit. Without it orders go on until Ctrl-C.
+    #[arg(long)]
+    orders: Option<u32>,
+    /// Inject faults into the systems, drawn from this seed: lost answers, errors, duplicated and reordered notices, an ERP outage.
+    #[arg(long, value_name = "SEED")]
+    faults: Option<u64>,
+    /// The seed of orders and systems.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Orders placed a second.
+    #[arg(long)]
+    rate: Option<u32>,
+    /// Print the verdict as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Where the hub listens; the next free port is taken if this one is not free.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Keep the store in this folder instead of a temporary one.
+    #[arg(long)]
+    data: Option<PathBuf>,
+}
+
+/// A demo that is up: hub, surfaces, systems.
+pub struct Demo {
+    pub hub: Arc<Running>,
+    pub systems: Arc<Systems>,
+    pub store: Arc<SqliteStore>,
+    pub channel: String,
+    pub address: SocketAddr,
+    pub sign_in: Option<String>,
+}
+
+pub async fn run(args: Args) -> ExitCode {
+    run::logs();
+    let folder = match DataFolder::new(args.data.as_deref()) {
+        Ok(folder) => folder,
+        Err(error) => return exit::fault(format!("no folder for the store: {error}")),
+    };
+    let demo = match start(&args, folder.path()).await {
+        Ok(demo) => demo,
+        Err(error) => return exit::fault(error),
+    };
+    let address = demo.address;
+    // On standard error with --json, so that standard output is the verdict alone.
+    let say = |text: String| if args.json { eprintln!("{text}") } else { println!("{text}") };
+    say(format!("console  http://{address}/"));
+    if let Some(token) = &demo.sign_in {
+        say(format!("sign in  http://{address}/sign-in  with the token {token}"));
+    }
+    match args.orders {
+        Some(count) => {
+            let outcome = judged(&demo, &args, count).await;
+            demo.hub.stop();
+            outcome
+        }
+        None => {
+            say("orders are being placed; Ctrl-C ends the demo".into());
+            tokio::select! {
+                () = steady(&demo, args.rate.unwrap_or(2)) => {}
+                () = run::stop_signal() => {}
+            }
+            demo.hub.stop();
+            exit::OK
+        }
+    }
+}
+
+/// Brings everything up.
+async fn start(args: &Args, folder: &Path) -> Result<Demo, String> {
+    let mut config = Config::default();
+    // The market DE captures each shipment, which needs it.
+    config.payment.multicapture = true;
+    let channel = config.storefront.channel.clone();
+    let now: serve::Clock = Arc::new(|| Clock::System.now().0);
+    let systems = serve::start(World::new(args.seed, config), serve::Options { ports: Default::default(), hub: None, clock: now })
+        .await
+        .map_err(|e| format!("a simulator cannot listen: {e}"))?;
+    let systems = Arc::new(systems);
+
+    let landscape = Landscape::from_folder(&fixture::demo_landscape(), &hub::known()).map_err(|report| report.to_string())?;
+    let landscape = Arc::new(landscape);
+    let urls = systems.clone();
+    let environment = move |name: &str| {
+        let system = name.strip_prefix("CROSSDOCK_")?.strip_suffix("_URL")?.to_ascii_lowercase();
+        urls.url(&system)
+    };
+    let poll = Duration::millis(if args.orders.is_some() { 200 } else { 1_000 });
+    let wiring = hub::wire(&landscape, &environment, Some(poll)).map_err(|e| e.to_string())?;
+
+    let path = folder.join("crossdock.db");
+    let store = Arc::new(SqliteStore::open(&crossdock_store::sqlite::Options::new(&path)).map_err(|e| e.to_string())?);
+    let options = Options { reconcile_every: Some(Duration::minutes(1)), ..Options::default() };
+    let running = Running::start(store.clone(), store.clone(), wiring, Clock::System, options).await.map_err(|e| e.to_string())?;
+
+    let (listener, address) = listen(args.listen).await?;
+    let auth = Auth::new(Principals::default(), false, crossdock_server::random::system).map_err(|e| e.to_string())?;
+    auth.load(&*store).await.map_err(|e| format!("{e:?}"))?;
+    let sign_in = Some(auth.demo_token());
+    let panel = Arc::new(panel::Panel::new(systems.clone(), channel.clone()));
+    let app = App::new(running.clone(), store.clone(), store.clone(), Arc::new(auth))
+        .with_landscape(format!("demo, landscape {}", landscape.hash()))
+        .with_demo(panel);
+    tokio::spawn(crossdock_server::serve(listener, crossdock_server::router(app), std::future::pending()));
+    systems.set_hub(Some(format!("http://{address}")));
+    Ok(Demo { hub: running, systems, store, channel, address, sign_in })
+}
+
+/// The wished address, or the next free port after it.
+async fn listen(wished: SocketAddr) -> Result<(TcpListener, SocketAddr), String> {
+    let mut last = String::new();
+    for step in 0..50 {
+        let address = SocketAddr::new(wished.ip(), if wished.port() == 0 { 0 } else { wished.port().saturating_add(step) });
+        match TcpListener::bind(address).await {
+            Ok(listener) => {
+                let address = listener.local_addr().map_err(|e| e.to_string())?;
+                return Ok((listener, address));
+            }
+            Err(error) => last = error.to_string(),
+        }
+    }
+    Err(format!("{wished} and the ports after it cannot be listened on: {last}"))
+}
+
+/// Orders for as long as the demo runs, each shopper's change of mind included.
+async fn steady(demo: &Demo, rate: u32) {
+    loop {
+        place(demo);
+        clock::pause(Duration(1_000 / i64::from(rate.max(1)))).await;
+    }
+}
+
+/// Places the next order; a shopper who will cancel does so later.
+fn place(demo: &Demo) -> Expectation {
+    let expectation = demo.systems.world().place_next(demo.hub.now().0);
+    demo.systems.wake();
+    if let Some(after) = expectation.cancel_after_ms {
+        tokio::spawn(cancel(demo.hub.clone(), demo.channel.clone(), expectation.clone(), Duration(i64::try_from(after).unwrap_or(0))));
+    }
+    expectation
+}
+
+/// The shopper asks to cancel. He may be faster than the poll that brings his order.
+async fn cancel(hub: Arc<Running>, channel: String, expectation: Expectation, after: Duration) {
+    clock::pause(after).await;
+    let process = ProcessKey::new("order", &format!("{channel}/{}/{}", expectation.site, expectation.order));
+    let lines: Vec<Value> = expectation.cancel_lines.iter().map(|line| value!({"line": (line.as_str())})).collect();
+    let mut body = value!({"reason": "the shopper asked"});
+    if !lines.is_empty() {
+        body.insert("lines", Value::from(lines));
+    }
+    for _ in 0..600 {
+        let request = CommandRequest {
+            process: process.clone(),
+            name: "cancel".into(),
+            body: body.clone(),
+            idempotency_key: format!("shopper-{}", expectation.order).into(),
+            seen_version: None,
+            actor: "system:storefront".into(),
+        };
+        match hub.command(request).await {
+            Ok(_) => return,
+            Err(_) => clock::pause(Duration::millis(100)).await,
+        }
+    }
+    tracing::warn!(order = expectation.order, "the shopper's cancellation never found its order");
+}
+
+/// A run of a fixed number of orders, judged from the systems' ledgers.
+async fn judged(demo: &Demo, args: &Args, count: u32) -> ExitCode {
+    if let Some(seed) = args.faults {
+        faults::begin(&demo.systems, seed, demo.hub.now().0);
+    }
+    let pause = Duration(1_000 / i64::from(args.rate.unwrap_or(100).max(1)));
+    let mut expectations = Vec::new();
+    for _ in 0..count {
+        expectations.push(place(demo));
+        clock::pause(pause).await;
+    }
+    if args.faults.is_some() {
+        faults::end(&demo.systems, &demo.hub).await;
+    }
+    let verdict = judge::wait_and_judge(demo, &expectations).await;
+    if args.json {
+        println!("{}", verdict.to_json());
+    } else {
+        print!("{verdict}");
+    }
+    if verdict.is_good() { exit::OK } else { exit::FAULT }
+}
+
+/// The store's folder: given, or temporary and removed at the end.
+struct DataFolder {
+    path: PathBuf,
+    temporary: bool,
+}
+
+impl DataFolder {
+    fn new(given: Option<&Path>) -> std::io::Result<Self> {
+        let folder = match given {
+            Some(path) => Self { path: path.to_owned(), temporary: false },
+            None => Self { path: std::env::temp_dir().join(format!("crossdock-demo-{}", std::process::id())), temporary: true },
+        };
+        std::fs::create_dir_all(&folder.path)?;
+        Ok(folder)
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for DataFolder {
+    fn drop(&mut self) {
+        if self.temporary {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}

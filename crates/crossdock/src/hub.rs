@@ -1,0 +1,77 @@
+//! From a landscape to a wired engine: connectors with their secrets, limits, flows, and policies by market.
+
+use crossdock_canonical::{ChannelId, Duration, Role, SiteId};
+use crossdock_connect::{config::SystemConfig, secret::Secrets};
+use crossdock_engine::{
+    Driver, FlowDriver, Pinned, PolicySource, Stray, System, Wiring,
+    wiring::{Limits, pin},
+};
+use crossdock_flows::{order::OrderFlow, payment::PaymentFlow};
+use crossdock_landscape::{Known, Landscape, LoadError};
+use crossdock_value::Value;
+use std::{path::Path, sync::Arc};
+
+/// What keeps a hub from being wired.
+#[derive(Debug, thiserror::Error)]
+pub enum WiringError {
+    #[error(transparent)]
+    Landscape(#[from] LoadError),
+    #[error("system {system}: {faults}")]
+    System { system: String, faults: String },
+}
+
+/// Reads and checks a landscape with what the connectors have to say of it.
+pub fn landscape(dir: &Path) -> Result<Landscape, WiringError> {
+    Ok(Landscape::load(dir, &known())?)
+}
+
+/// What a landscape is checked against. Secrets are placeholders: checking needs none.
+pub fn known() -> Known<'static> {
+    static NAMES: std::sync::LazyLock<Vec<&'static str>> =
+        std::sync::LazyLock::new(|| crossdock_connectors::registry::CONNECTORS.iter().map(|(name, _)| *name).collect());
+    Known { connectors: &NAMES, faults: &|config: &SystemConfig| crossdock_connectors::registry::build(config, &Secrets::placeholders()).err().unwrap_or_default() }
+}
+
+/// How often storefronts are polled.
+const POLL_EVERY: Duration = Duration::seconds(2);
+
+/// Wires the engine to a landscape's systems.
+pub fn wire(landscape: &Arc<Landscape>, environment: &dyn Fn(&str) -> Option<String>, poll_every: Option<Duration>) -> Result<Wiring, WiringError> {
+    let secrets = Secrets::new(|reference| crossdock_landscape::read_secret(reference, &|name: &str| std::env::var(name).ok()));
+    let mut systems = Vec::new();
+    for system in landscape.systems() {
+        let wrong = |faults: String| WiringError::System { system: system.name().to_string(), faults };
+        let config = system.resolve(environment).map_err(|e| wrong(e.to_string()))?;
+        let connector = crossdock_connectors::registry::build(&config, &secrets)
+            .map_err(|faults| wrong(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
+        let polled = config.roles.contains(&Role::Storefront);
+        systems.push(System {
+            name: config.name.clone(),
+            roles: config.roles.clone(),
+            product: config.connector.clone(),
+            base: config.url.trim_end_matches('/').to_owned(),
+            connector: Arc::from(connector),
+            limits: Limits { concurrency: config.limits.concurrency, rate: config.limits.rate_per_second, ..Limits::default() },
+            poll_every: polled.then(|| poll_every.unwrap_or(POLL_EVERY)),
+        });
+    }
+    let drivers: Vec<Arc<dyn Driver>> = vec![
+        Arc::new(FlowDriver::<OrderFlow>::default()),
+        Arc::new(FlowDriver::<PaymentFlow>::default()),
+        Arc::new(FlowDriver::<Stray>::default()),
+    ];
+    Ok(Wiring::new(systems, drivers, Arc::new(Policies(landscape.clone()))))
+}
+
+/// Policies by the market an order's site belongs to.
+pub struct Policies(pub Arc<Landscape>);
+
+impl PolicySource for Policies {
+    fn policy_for(&self, document: &Value) -> Result<Pinned, String> {
+        let channel = ChannelId::new(document.get("channel").as_str().unwrap_or_default());
+        let site = SiteId::new(document.get("site").as_str().unwrap_or_default());
+        let market = self.0.market_of(&channel, &site).ok_or_else(|| format!("no market has the site {channel}/{site}"))?;
+        let policy = self.0.policy_for(market, document).map_err(|e| e.to_string())?;
+        Ok(pin(policy))
+    }
+}

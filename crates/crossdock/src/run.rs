@@ -1,0 +1,89 @@
+//! `crossdock run`: a hub on a landscape.
+
+use crate::{exit, hub};
+use crossdock_engine::shell::{Options, Running, clock::Clock};
+use crossdock_landscape::StoreConfig;
+use crossdock_server::{App, Auth, Principals};
+use crossdock_store::sqlite::SqliteStore;
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use tokio::net::TcpListener;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The landscape's folder.
+    #[arg(long, default_value = ".")]
+    landscape: PathBuf,
+    /// Listen here instead of where `crossdock.yaml` says.
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+}
+
+pub async fn run(args: Args) -> ExitCode {
+    logs();
+    let landscape = match hub::landscape(&args.landscape) {
+        Ok(landscape) => Arc::new(landscape),
+        Err(error) => return exit::fault(error),
+    };
+    let node = landscape.node().clone();
+    let StoreConfig::Sqlite { path } = &node.store;
+    let path = if path.is_absolute() { path.clone() } else { args.landscape.join(path) };
+    let store = match SqliteStore::open(&crossdock_store::sqlite::Options::new(&path)) {
+        Ok(store) => Arc::new(store),
+        Err(error) => return exit::fault(error),
+    };
+    let wiring = match hub::wire(&landscape, &|name| std::env::var(name).ok(), None) {
+        Ok(wiring) => wiring,
+        Err(error) => return exit::fault(error),
+    };
+    let options = Options { reconcile_every: Some(node.reconcile_every), inbox_cap: u64::from(node.caps.inbox), ..Options::default() };
+    let running = match Running::start(store.clone(), store.clone(), wiring, Clock::System, options).await {
+        Ok(running) => running,
+        Err(error) => return exit::fault(error),
+    };
+    let auth = match Auth::new(Principals::default(), false, crossdock_server::random::system) {
+        Ok(auth) => auth,
+        Err(error) => return exit::fault(error),
+    };
+    if let Err(problem) = auth.load(&*store).await {
+        return exit::fault(format!("people and keys cannot be read: {problem:?}"));
+    }
+    let first = auth.first_run_token();
+    let listen = args.listen.unwrap_or(node.listen);
+    let listener = match TcpListener::bind(listen).await {
+        Ok(listener) => listener,
+        Err(error) => return exit::fault(format!("{listen} cannot be listened on: {error}")),
+    };
+    println!("crossdock {} on http://{listen}/", node.name);
+    if let Some(token) = first {
+        println!("first sign-in: http://{listen}/sign-in with the token {token}");
+    }
+    let app = App::new(running.clone(), store.clone(), store, Arc::new(auth)).with_landscape(format!("{}, landscape {}", node.name, landscape.hash()));
+    let served = crossdock_server::serve(listener, crossdock_server::router(app), stop_signal()).await;
+    running.stop();
+    match served {
+        Ok(()) => exit::OK,
+        Err(error) => exit::fault(error),
+    }
+}
+
+/// Structured logs to standard error; `RUST_LOG` sets the level.
+pub fn logs() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// Resolves at SIGINT or SIGTERM.
+pub async fn stop_signal() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}

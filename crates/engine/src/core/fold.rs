@@ -1,0 +1,672 @@
+//! What one piece of work leads to: a draft of one transition, or nothing.
+//!
+//! What happens on a timeout is `attempt_ended` (class *unknown*) and then `probe_ended`, both in `outcome`, below this file's messages
+//! and commands.
+
+use super::{
+    Core, End, Ended, HUB, Output,
+    dispatch::{Job, JobKind},
+    lane::{Block, Lane, Memory, Work, refusal},
+    plan,
+    record::{Birth, EffectRecord, Heard, OpenedRecord, Record},
+};
+use crate::{
+    Driver, HubError,
+    driver::{EventRecord, State},
+    wiring::Pinned,
+};
+use crossdock_canonical::{Duration, Order, OrderRef, SystemName, Timestamp, order::Delivery};
+use crossdock_connect::Identity;
+use crossdock_flows::{Answer, Input as FlowInput, Policy};
+use crossdock_store::{
+    Addressee, EffectRow, EffectState, ExceptionRow, InboxId, InboxRow, Payload, PayloadHash, Priority, ProcessKey, ProcessRow,
+    SummaryRow, Transition, TransitionId,
+};
+use crossdock_value::Value;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, LazyLock},
+};
+
+mod command;
+mod outcome;
+
+/// The exception of a message that cannot be read or begun.
+pub(super) const POISON: &str = "poison";
+/// The timer at or before the earliest acknowledgement deadline of a process's open effects. Kept by the engine, in the store like
+/// any other, so that silence is noticed after a restart too.
+pub(super) const SILENCE: &str = "~silence";
+/// The kind of a command's row that only waits to be settled: what it asked for is on disk.
+pub(super) const TAKEN: &str = "command.taken";
+/// How often a starting process looks for the policy it was given.
+const PIN_WAITS_MAX: u32 = 20;
+
+/// A transition on its way to the store, with what the lane does when it is there.
+pub(super) struct Draft {
+    pub transition: Transition,
+    pub state: Option<State>,
+    pub pinned: Option<Pinned>,
+    pub document: Option<Value>,
+    /// Request bytes of new effects.
+    pub requests: Vec<(u32, Arc<[u8]>)>,
+    pub answer: Option<(InboxId, Result<Answer, HubError>)>,
+    /// What becomes of the message that blocks the lane, when this is on disk.
+    pub block: Option<Block>,
+    /// What is done again if the commit does not happen.
+    pub work: Option<Work>,
+    /// What is done next when it has happened.
+    pub then: Option<Work>,
+    events: Vec<EventRecord>,
+}
+
+/// A process that does not exist yet.
+pub(super) fn unborn(driver: &dyn Driver) -> Memory {
+    Memory {
+        version: 0,
+        row: ProcessRow {
+            state: Arc::from([]),
+            schema: driver.schema(),
+            logic: driver.logic(),
+            policy: "".into(),
+            document: None,
+            subject: "".into(),
+            priority: Priority::Standard,
+            opened_at: Timestamp(0),
+            summary: SummaryRow::default(),
+        },
+        state: driver.fresh(),
+        pinned: None,
+        document: Value::Null,
+        effects: Vec::new(),
+        timers: Vec::new(),
+        exceptions: Vec::new(),
+        identities: Vec::new(),
+        requests: HashMap::new(),
+        doubtful: HashSet::new(),
+    }
+}
+
+/// Where a message goes whose record nobody knows.
+pub(super) fn stray_process(row: &InboxRow) -> ProcessKey {
+    let name = match &row.to {
+        Addressee::Process(process) => process.to_string(),
+        Addressee::Theirs { system, kind, id } => format!("{system}/{kind}/{id}"),
+    };
+    ProcessKey::new("stray", &name)
+}
+
+/// What flows without a market get.
+static NO_POLICY: LazyLock<Policy> = LazyLock::new(Policy::none);
+
+impl Core {
+    pub(super) fn fold(
+        &mut self,
+        process: &ProcessKey,
+        lane: &mut Lane,
+        work: Work,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) -> Option<Draft> {
+        self.stats.folded += 1;
+        let refused = lane.refused.take();
+        let mut draft = match &work {
+            Work::Inbox(row) => match &refused {
+                Some(reason) => self.poison(process, lane, row, "constraint", reason.clone(), now),
+                None => self.message(process, lane, row, now, out),
+            },
+            Work::Ended(ended) => self.end(process, lane, ended, now),
+            Work::Timer { name, due } => self.timer(process, lane, name, *due, now),
+            Work::Send { no, system } => self.send(process, lane, *no, system, now, out),
+            Work::Request { no, bytes } => {
+                self.request_loaded(process, lane, *no, bytes, now, out);
+                None
+            }
+            Work::Reconcile => {
+                self.reconcile(process, lane, now);
+                None
+            }
+        }?;
+        if let (Work::Ended(ended), Some(reason)) = (&work, refused) {
+            draft.without_identities(ended.no, &reason, now);
+        }
+        draft.watch_silence(self.memory(lane));
+        // A slot is reserved once. If parking an effect does not get to disk, it comes due again.
+        draft.work = (!matches!(work, Work::Send { .. })).then_some(work);
+        Some(draft)
+    }
+
+    fn memory<'a>(&self, lane: &'a Lane) -> &'a Memory {
+        lane.memory.as_ref().expect("a ready lane has its memory")
+    }
+
+    /// A draft that changes nothing yet.
+    fn draft(&mut self, process: &ProcessKey, memory: &Memory, actor: &Arc<str>, action: String, now: Timestamp) -> Draft {
+        self.next_transition += 1;
+        Draft {
+            transition: Transition {
+                id: TransitionId(self.next_transition),
+                process: process.clone(),
+                version: memory.version,
+                epoch: self.config.epoch,
+                at: now,
+                actor: actor.clone(),
+                action: action.into(),
+                settles: None,
+                record: None,
+                row: memory.row.clone(),
+                effects: Vec::new(),
+                timers: Vec::new(),
+                exceptions: Vec::new(),
+                messages: Vec::new(),
+                identities: Vec::new(),
+                payloads: Vec::new(),
+            },
+            state: None,
+            pinned: None,
+            document: None,
+            requests: Vec::new(),
+            answer: None,
+            block: None,
+            work: None,
+            then: None,
+            events: Vec::new(),
+        }
+    }
+
+    /// Lets the flow hear something and adds to the draft what follows from it.
+    fn hear(&self, process: &ProcessKey, memory: &Memory, input: &FlowInput, now: Timestamp, draft: &mut Draft) -> Option<Answer> {
+        let driver = &self.wiring.drivers[&*process.kind];
+        let policy = draft.pinned.as_ref().or(memory.pinned.as_ref()).map_or(&*NO_POLICY, |p| &*p.policy);
+        let step = driver.step(&memory.state, input, policy, memory.row.logic, now);
+        draft.transition.row.state = step.bytes;
+        draft.transition.row.schema = driver.schema();
+        draft.state = Some(step.state);
+        draft.events.extend(step.events);
+        self.difference(process, memory, step.plan, now, draft);
+        step.answer
+    }
+
+    fn message(
+        &mut self,
+        process: &ProcessKey,
+        lane: &mut Lane,
+        row: &InboxRow,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) -> Option<Draft> {
+        match &*row.kind {
+            "command" | "reply" => return self.hub_message(process, lane, row, now, out),
+            "effect.settled" => return self.settled_notice(process, lane, row, now),
+            TAKEN => return Some(self.settled_command(process, lane, row, now)),
+            _ => {}
+        }
+        let memory = self.memory(lane);
+        // A message may come before what starts its process; after a while a person is asked.
+        let starts = self.wiring.drivers[&*process.kind].starts_with(&row.kind);
+        if memory.version == 0 && !starts {
+            if now - row.at >= self.config.stray_after {
+                self.work(stray_process(row), Work::Inbox(row.clone()), now, out);
+            } else {
+                self.ask_again(row.clone(), Duration::seconds(1), now);
+            }
+            return None;
+        }
+        let body = match self.translate(row) {
+            _ if &*process.kind == "stray" => Value::Null,
+            Ok(body) => body,
+            Err(reason) => return self.poison(process, lane, row, "unreadable", reason, now),
+        };
+        let memory = self.memory(lane);
+        let mut draft = self.draft(process, memory, &row.actor, format!("message {}", row.kind), now);
+        draft.transition.settles = Some(row.id);
+        if memory.row.policy.is_empty() && &*row.kind == "order.placed" {
+            if let Err((class, reason)) = self.begin_order(&body, row, now, &mut draft) {
+                return self.poison(process, lane, row, class, reason, now);
+            }
+        } else if memory.version == 0 {
+            begin_plain(process, row, now, &mut draft);
+        }
+        let payload = self.config.archive.then(|| PayloadHash::of(&row.body));
+        if let Some(hash) = payload {
+            draft.transition.payloads.push(Payload { hash, bytes: row.body.clone() });
+        }
+        let input = FlowInput::Message { from: row.source.clone(), kind: row.kind.to_string(), body };
+        self.hear(process, memory, &input, now, &mut draft);
+        draft.close_exception(memory, POISON);
+        let heard = Heard { kind: "message", name: &row.kind, from: row.source.as_str(), payload: payload.map(|h| h.to_string()) };
+        draft.write_record(Record { heard, ..Record::default() });
+        Some(draft)
+    }
+
+    /// What the command asked for was committed before; only its row is left.
+    fn settled_command(&mut self, process: &ProcessKey, lane: &Lane, row: &InboxRow, now: Timestamp) -> Draft {
+        let memory = self.memory(lane);
+        let mut draft = self.draft(process, memory, &row.actor, "command settled".into(), now);
+        draft.transition.settles = Some(row.id);
+        draft
+    }
+
+    fn translate(&self, row: &InboxRow) -> Result<Value, String> {
+        if row.source.as_str() == HUB {
+            return crossdock_value::parse(&row.body, &crossdock_value::Limits::default()).map_err(|e| e.to_string());
+        }
+        let system = self.wiring.systems.get(&row.source).ok_or_else(|| format!("no system is called {}", row.source))?;
+        system.connector.translate(&row.kind, &row.body).map_err(|e| e.to_string())
+    }
+
+    /// The first message of an order: document, policy, priority and what lists show.
+    fn begin_order(&self, body: &Value, row: &InboxRow, now: Timestamp, draft: &mut Draft) -> Result<(), (&'static str, String)> {
+        let order: Order = crossdock_value::from_value(body).map_err(|e| ("unreadable", format!("not a canonical order: {e}")))?;
+        let pinned = self.wiring.policies.policy_for(body).map_err(|reason| ("no_policy", reason))?;
+        let bytes: Arc<[u8]> = crossdock_value::to_json(body).into();
+        let hash = PayloadHash::of(&bytes);
+        let to = &mut draft.transition.row;
+        to.policy = pinned.hash.clone();
+        to.document = Some(hash);
+        to.subject = row.subject.clone();
+        to.opened_at = now;
+        to.priority = if order.shipments.iter().any(|s| s.delivery == Delivery::Pickup) {
+            Priority::Pickup
+        } else if order.shipments.iter().any(|s| s.method.as_deref().is_some_and(|m| m.to_ascii_lowercase().contains("express"))) {
+            Priority::Express
+        } else {
+            Priority::Standard
+        };
+        to.summary = SummaryRow {
+            channel: order.channel.as_str().into(),
+            site: order.site.as_str().into(),
+            number: order.number.as_str().into(),
+            market: pinned.policy.market.as_str().into(),
+            total: order.totals.grand.amount.to_string().into(),
+            currency: order.currency.as_str().into(),
+            ..SummaryRow::default()
+        };
+        draft.transition.payloads.push(Payload { hash, bytes });
+        draft.document = Some(body.clone());
+        draft.pinned = Some(pinned);
+        Ok(())
+    }
+
+    /// Parks a message in front of its lane: those of other processes flow, those of this one wait behind it.
+    fn poison(
+        &mut self,
+        process: &ProcessKey,
+        lane: &mut Lane,
+        row: &InboxRow,
+        class: &str,
+        reason: String,
+        now: Timestamp,
+    ) -> Option<Draft> {
+        let memory = self.memory(lane);
+        if memory.exceptions.iter().any(|(name, _)| &**name == POISON) {
+            lane.blocked = Some(row.id);
+            self.inbox.forget(row.id);
+            return None;
+        }
+        self.stats.parked += 1;
+        let mut draft = self.draft(process, memory, &row.actor, format!("park {}", row.kind), now);
+        if memory.version == 0 {
+            begin_plain(process, row, now, &mut draft);
+            draft.transition.row.summary.stage = "unreadable".into();
+        }
+        let hash = PayloadHash::of(&row.body);
+        draft.transition.payloads.push(Payload { hash, bytes: row.body.clone() });
+        let exception = ExceptionRow {
+            class: class.into(),
+            step: "".into(),
+            intent: "".into(),
+            system: row.source.as_str().into(),
+            cause: reason.into(),
+            suggestion: "mend the mapping or the landscape, then retry; or skip the message with a reason".into(),
+            since: now,
+            payload: Some(hash.to_string()),
+        };
+        draft.transition.exceptions.push((POISON.into(), Some(exception)));
+        draft.block = Some(Block::Close(row.id));
+        let heard = Heard { kind: "message", name: &row.kind, from: row.source.as_str(), payload: Some(hash.to_string()) };
+        draft.write_record(Record { heard, ..Record::default() });
+        Some(draft)
+    }
+
+    fn timer(&mut self, process: &ProcessKey, lane: &mut Lane, name: &Arc<str>, due: Timestamp, now: Timestamp) -> Option<Draft> {
+        let memory = self.memory(lane);
+        // Moved or cancelled since it was put in memory.
+        if !memory.timers.iter().any(|(n, d)| n == name && *d == due) {
+            return None;
+        }
+        if &**name == SILENCE {
+            return Some(self.silence(process, memory, now));
+        }
+        let mut draft = self.draft(process, memory, &"clock".into(), format!("timer {name}"), now);
+        self.hear(process, memory, &FlowInput::Timer { name: name.to_string() }, now, &mut draft);
+        // It has fired; if the flow still names it at the same time it would fire for ever.
+        if !draft.transition.timers.iter().any(|(n, _)| n == name) {
+            draft.transition.timers.push((name.clone(), None));
+        }
+        draft.write_record(Record { heard: Heard { kind: "timer", name, ..Heard::default() }, ..Record::default() });
+        Some(draft)
+    }
+
+    /// Silence is an exception: names the hops that have not acknowledged in time. Without any, only the timer goes.
+    fn silence(&mut self, process: &ProcessKey, memory: &Memory, now: Timestamp) -> Draft {
+        let mut draft = self.draft(process, memory, &"clock".into(), "acknowledgement deadline".into(), now);
+        draft.transition.timers.push((SILENCE.into(), None));
+        let mut named = None;
+        for effect in memory.effects.iter().filter(|e| e.deadline <= now && is_watched(e)) {
+            if draft.stands(memory, &plan::effect_exception(effect.no)) {
+                continue;
+            }
+            let waited = rounded(now - effect.made_at);
+            let last = if effect.last.is_empty() { String::new() } else { format!("; last answer: {}", effect.last) };
+            let cause = format!("{} has not acknowledged {} ({}) for {waited}{last}", effect.system, effect.step, effect.operation);
+            draft.park(effect, "silent", cause, "look at the system; the hub goes on trying and closes this when it answers", now);
+            named.get_or_insert_with(|| effect.step.clone());
+        }
+        if let Some(step) = named {
+            draft.write_record(Record { heard: Heard { kind: "deadline", name: &step, ..Heard::default() }, ..Record::default() });
+        }
+        draft
+    }
+
+    /// The dispatcher reserved a slot: send, probe, or give the slot back.
+    fn send(&mut self, process: &ProcessKey, lane: &mut Lane, no: u32, system: &SystemName, now: Timestamp, out: &mut Vec<Output>) -> Option<Draft> {
+        let audit = lane.audits.remove(&no);
+        let memory = self.memory(lane);
+        let due = |effect: &EffectRow| effect.state.is_open() && effect.due.is_some_and(|due| due <= now);
+        let effect = memory.effect(no).filter(|effect| due(effect) || (audit && effect.state == EffectState::Done));
+        let Some(effect) = effect.filter(|_| !lane.in_flight.contains_key(&no)).cloned() else {
+            self.dispatcher.release(system, now);
+            return None;
+        };
+        let kind = match self.how_to_call(memory, &effect, now) {
+            Go::Call(kind) => kind,
+            Go::Wait(until) => {
+                self.dispatcher.release(system, now);
+                self.dispatcher.offer(system, process, no, effect.class, until, now);
+                return None;
+            }
+            Go::Nothing => {
+                self.dispatcher.release(system, now);
+                return None;
+            }
+            Go::Park => {
+                self.dispatcher.release(system, now);
+                return Some(self.never_resent(process, memory, &effect, now));
+            }
+        };
+        if kind == JobKind::Attempt {
+            let allowed = if effect.attempts == 0 { self.dispatcher.first_call(system) } else { self.dispatcher.spend_retry(system, now) };
+            if let Err(later) = allowed {
+                self.dispatcher.release(system, now);
+                let later = later + self.random.jitter(Duration::millis(500));
+                self.dispatcher.offer(system, process, no, effect.class, later, now);
+                return None;
+            }
+        }
+        lane.in_flight.insert(no, system.clone());
+        let memory = self.memory(lane);
+        match (memory.requests.get(&no).cloned(), effect.request) {
+            (Some(bytes), _) => self.send_now(process, memory, &effect, kind, bytes, out),
+            (None, Some(hash)) => out.push(Output::LoadRequest { process: process.clone(), no, hash }),
+            (None, None) => self.send_now(process, memory, &effect, kind, Arc::from([]), out),
+        }
+        None
+    }
+
+    /// Parks what may have been applied, can neither be asked after nor be repeated without harm.
+    fn never_resent(&mut self, process: &ProcessKey, memory: &Memory, effect: &EffectRow, now: Timestamp) -> Draft {
+        let mut row = effect.clone();
+        row.state = EffectState::Parked;
+        row.due = None;
+        row.last = "unknown".into();
+        let cause = format!("it is not known whether {} applied {}, and it cannot be asked", row.system, row.step);
+        let mut draft = self.draft(process, memory, &"engine".into(), format!("park {}", row.step), now);
+        draft.park(&row, "unknown_unresolved", cause, "look in the system; then retry, or skip if it is there", now);
+        draft.transition.effects.push(row);
+        draft.write_record(Record { heard: Heard { kind: "engine", name: "unknown", ..Heard::default() }, ..Record::default() });
+        self.stats.parked += 1;
+        draft
+    }
+
+    /// Whether a due effect is sent or asked after.
+    fn how_to_call(&self, memory: &Memory, effect: &EffectRow, now: Timestamp) -> Go {
+        let capability = self.wiring.systems.get(&effect.system).and_then(|s| s.connector.capability(effect.operation));
+        let Some(capability) = capability else { return Go::Park };
+        let key_lives = capability.key_lifetime_ms.is_none_or(|ms| (now - effect.made_at).0 < ms);
+        let same_key = capability.identity == Identity::NativeKey && key_lives;
+        let resend = if same_key { Go::Call(JobKind::Attempt) } else { Go::Park };
+        let doubtful = memory.doubtful.contains(&effect.no);
+        match effect.state {
+            // It may have been sent by the former run. The same key does no harm; else it is asked, once it must be visible.
+            EffectState::Pending if doubtful && same_key => resend,
+            EffectState::Pending if doubtful && capability.probes => {
+                let visible = self.started_at + Duration(capability.settling_ms);
+                if now < visible { Go::Wait(visible) } else { Go::Call(JobKind::Probe) }
+            }
+            EffectState::Pending if effect.attempts > 0 && !key_lives && capability.probes => Go::Call(JobKind::Probe),
+            EffectState::Pending if doubtful || (effect.attempts > 0 && !key_lives) => resend,
+            EffectState::Pending => Go::Call(JobKind::Attempt),
+            EffectState::Unknown if capability.probes => Go::Call(JobKind::Probe),
+            EffectState::Unknown => resend,
+            // Its end is late: ask, if it can be asked; else go on waiting.
+            EffectState::Accepted if capability.probes => Go::Call(JobKind::Probe),
+            EffectState::Done if capability.probes => Go::Call(JobKind::Audit),
+            EffectState::Accepted | EffectState::Done | EffectState::Parked | EffectState::Refused | EffectState::Skipped | EffectState::Reversed => {
+                Go::Nothing
+            }
+        }
+    }
+
+    fn send_now(&mut self, process: &ProcessKey, memory: &Memory, effect: &EffectRow, kind: JobKind, prepared: Arc<[u8]>, out: &mut Vec<Output>) {
+        match kind {
+            JobKind::Attempt => {
+                self.stats.sent += 1;
+                self.stats.retries += u64::from(effect.attempts > 0);
+            }
+            JobKind::Probe | JobKind::Audit => self.stats.probes += 1,
+        }
+        let call = self.call_of(process, memory, effect, Value::Null, memory.document.clone());
+        let job = Job { process: process.clone(), no: effect.no, generation: effect.generation, kind, call, prepared };
+        out.push(Output::Send(Box::new(job)));
+    }
+
+    /// The bytes of a call whose slot is reserved are there, or cannot be had.
+    fn request_loaded(
+        &mut self,
+        process: &ProcessKey,
+        lane: &mut Lane,
+        no: u32,
+        bytes: &Result<Option<Arc<[u8]>>, crossdock_store::StoreError>,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(system) = lane.in_flight.get(&no).cloned() else { return };
+        let effect = self.memory(lane).effect(no).cloned();
+        let (Some(effect), Ok(Some(bytes))) = (effect, bytes) else {
+            // The store is away, or the request's subject was erased: look again later.
+            lane.in_flight.remove(&no);
+            self.dispatcher.release(&system, now);
+            if let Some(effect) = self.memory(lane).effect(no).filter(|e| e.state.is_open()) {
+                self.dispatcher.offer(&system, process, no, effect.class, now + Duration::seconds(5), now);
+            }
+            return;
+        };
+        if let (Some(memory), true) = (lane.memory.as_mut(), effect.state.is_open()) {
+            memory.requests.insert(no, bytes.clone());
+        }
+        let memory = self.memory(lane);
+        if let Go::Call(kind) = self.how_to_call(memory, &effect, now) {
+            self.send_now(process, memory, &effect, kind, bytes.clone(), out);
+        } else {
+            lane.in_flight.remove(&no);
+            self.dispatcher.release(&system, now);
+        }
+    }
+
+    /// Asks about every settled effect that its system can tell of, behind all other calls.
+    fn reconcile(&mut self, process: &ProcessKey, lane: &mut Lane, now: Timestamp) {
+        let memory = self.memory(lane);
+        let settled = memory.effects.iter().filter(|e| e.state == EffectState::Done && !lane.in_flight.contains_key(&e.no));
+        let told: Vec<(u32, SystemName)> = settled
+            .filter(|effect| {
+                let capability = self.wiring.systems.get(&effect.system).and_then(|s| s.connector.capability(effect.operation));
+                // Before the settling time *absent* says nothing.
+                capability.is_some_and(|c| c.probes && (now - effect.made_at).0 > c.settling_ms + c.timeout_ms)
+            })
+            .map(|effect| (effect.no, effect.system.clone()))
+            .collect();
+        for (no, system) in told {
+            lane.audits.insert(no);
+            self.dispatcher.offer(&system, process, no, super::dispatch::AUDIT, now, now);
+        }
+    }
+
+    pub(super) fn ended(&mut self, ended: Ended, now: Timestamp, out: &mut Vec<Output>) {
+        let process = ended.process.clone();
+        if let Some(lane) = self.lanes.get_mut(&process) {
+            lane.in_flight.remove(&ended.no);
+        }
+        self.note_health(&ended, now);
+        self.work(process, Work::Ended(Box::new(ended)), now, out);
+    }
+
+    fn end(&mut self, process: &ProcessKey, lane: &mut Lane, ended: &Ended, now: Timestamp) -> Option<Draft> {
+        let memory = self.memory(lane);
+        let effect = memory.effect(ended.no)?.clone();
+        if effect.generation != ended.generation {
+            return None;
+        }
+        match &ended.end {
+            End::Attempt(outcome) if effect.state.is_open() => self.attempt_ended(process, lane, &effect, outcome, ended, now),
+            End::Probe(probe) if effect.state.is_open() => self.probe_ended(process, lane, &effect, probe, ended, now),
+            End::Audit(probe) if effect.state == EffectState::Done => self.audit_ended(process, lane, &effect, probe, ended, now),
+            End::Attempt(_) | End::Probe(_) | End::Audit(_) => None,
+        }
+    }
+}
+
+/// A process that starts without an order document (a stray message, a poisoned order, a bench process).
+fn begin_plain(process: &ProcessKey, row: &InboxRow, now: Timestamp, draft: &mut Draft) {
+    let to = &mut draft.transition.row;
+    to.subject = row.subject.clone();
+    to.opened_at = now;
+    to.summary.status = "open".into();
+    if let Some(order) = OrderRef::parse(&process.key) {
+        to.summary.channel = order.channel.as_str().into();
+        to.summary.site = order.site.as_str().into();
+        to.summary.number = order.number.as_str().into();
+    }
+}
+
+/// A process that another process's command starts.
+fn begin_born(process: &ProcessKey, birth: &Birth, pinned: Option<Pinned>, now: Timestamp, draft: &mut Draft) {
+    let to = &mut draft.transition.row;
+    to.policy = birth.policy.as_str().into();
+    to.subject = birth.subject.as_str().into();
+    to.priority = birth.priority;
+    to.opened_at = now;
+    to.summary.market = birth.market.as_str().into();
+    to.summary.status = "open".into();
+    if let Some(order) = OrderRef::parse(&process.key) {
+        to.summary.channel = order.channel.as_str().into();
+        to.summary.site = order.site.as_str().into();
+        to.summary.number = order.number.as_str().into();
+    }
+    draft.pinned = pinned;
+}
+
+/// What becomes of an effect that is due.
+enum Go {
+    Call(JobKind),
+    /// Not before this.
+    Wait(Timestamp),
+    Nothing,
+    /// Only a person may say.
+    Park,
+}
+
+/// Whether the silence of an effect's system would be news.
+fn is_watched(effect: &EffectRow) -> bool {
+    effect.state.is_open() && effect.state != EffectState::Parked
+}
+
+/// A waiting time for people: whole seconds.
+fn rounded(waited: Duration) -> Duration {
+    Duration(waited.0 / 1_000 * 1_000)
+}
+
+impl Draft {
+    /// Keeps the silence timer at or before the earliest deadline that is watched. It may be too early: then it is set anew when it
+    /// fires, which is cheaper than moving it with every effect.
+    fn watch_silence(&mut self, memory: &Memory) {
+        let changed = |no| self.transition.effects.iter().any(|c| c.no == no);
+        let kept = memory.effects.iter().filter(|e| e.state.is_open() && !changed(e.no));
+        let watched = kept.chain(&self.transition.effects).filter(|e| is_watched(e) && !self.stands(memory, &plan::effect_exception(e.no)));
+        let earliest = watched.map(|e| e.deadline).min();
+        let fired = self.transition.timers.iter().position(|(name, _)| &**name == SILENCE);
+        let armed = memory.timers.iter().find(|(name, _)| &**name == SILENCE && fired.is_none()).map(|(_, due)| *due);
+        let timer = match (earliest, armed) {
+            (Some(earliest), Some(armed)) if armed <= earliest => return,
+            (Some(earliest), _) => Some(earliest),
+            (None, Some(_)) if !matches!(&*self.transition.row.summary.status, "open" | "held") => None,
+            (None, _) => return,
+        };
+        if let Some(fired) = fired {
+            self.transition.timers.remove(fired);
+        }
+        self.transition.timers.push((SILENCE.into(), timer));
+    }
+
+    /// Whether an exception stands when this is committed.
+    fn stands(&self, memory: &Memory, exception: &str) -> bool {
+        let told = self.transition.exceptions.iter().rev().find(|(name, _)| &**name == exception);
+        told.map_or_else(|| memory.exceptions.iter().any(|(name, _)| &**name == exception), |(_, row)| row.is_some())
+    }
+
+    /// The store says that an id the system gave belongs to another process: the outcome stands, a person looks at the id.
+    fn without_identities(&mut self, no: u32, reason: &str, now: Timestamp) {
+        self.transition.identities.clear();
+        if let Some(row) = self.transition.effects.iter().find(|e| e.no == no).cloned() {
+            self.park(&row, "constraint", reason.to_owned(), "find out whose the id is; then skip this step with a reason", now);
+        }
+    }
+
+    fn close_exception(&mut self, memory: &Memory, name: &str) {
+        if memory.exceptions.iter().any(|(n, _)| &**n == name) {
+            self.transition.exceptions.push((name.into(), None));
+        }
+    }
+
+    /// Completes the record from what the draft holds by now and writes it into the transition.
+    fn write_record(&mut self, record: Record<'_>) {
+        let mut record = Record { events: std::mem::take(&mut self.events), ..record };
+        record.effects = self.transition.effects.iter().map(EffectRecord::of).collect();
+        for (name, due) in &self.transition.timers {
+            match due {
+                Some(due) => {
+                    record.timers.set.insert(name, *due);
+                }
+                None => record.timers.cancelled.push(name),
+            }
+        }
+        for (name, row) in &self.transition.exceptions {
+            match row {
+                Some(row) => record.exceptions.opened.push(OpenedRecord { name, class: &row.class, cause: &row.cause }),
+                None => record.exceptions.closed.push(name),
+            }
+        }
+        let bytes = serde_json::to_vec(&record).expect("records are plain data with string keys");
+        drop(record);
+        self.transition.record = Some(bytes);
+    }
+}
+
+/// Names a system in a record.
+fn system_name(system: &SystemName) -> &str {
+    system.as_str()
+}
+
+/// The answer of a command that came to nothing, for the waiting caller.
+fn refused(code: &str, text: impl Into<String>) -> Result<Answer, HubError> {
+    refusal(code, text)
+}

@@ -1,0 +1,275 @@
+//! What the end of a call means: the table of outcome classes, acted on. **What happens on a timeout is here.**
+//!
+//! - *done*, *refused*: the effect has ended; the flow hears it.
+//! - *accepted*: its end is awaited until the acknowledgement deadline, then asked for.
+//! - *retry*: known not applied; same bytes, same key, after a full-jitter pause.
+//! - *unknown* (a timeout, a broken connection, a 500): never resent on a guess. After the settling time the system is asked by our
+//!   reference; only *absent* raises the generation and sends again.
+//! - *misconfigured*: the system's calls stop; this effect is as if it had not been tried.
+
+use super::super::{
+    Core, End, Ended,
+    health::Answered,
+    lane::Lane,
+    plan,
+    record::{AttemptRecord, Heard, Record},
+};
+use super::{Draft, system_name};
+use crossdock_canonical::{Duration, Outcome, OutcomeClass, Timestamp};
+use crossdock_connect::{Capability, Identity, Probe};
+use crossdock_flows::Input as FlowInput;
+use crossdock_store::{EffectRow, EffectState, IdentityRow, Payload, PayloadHash, ProcessKey};
+
+/// What an ended call adds to a record.
+struct Attempt<'a> {
+    outcome: &'a Outcome,
+    probe: &'static str,
+    ended: &'a Ended,
+}
+
+impl Core {
+    pub(super) fn attempt_ended(
+        &mut self,
+        process: &ProcessKey,
+        lane: &mut Lane,
+        effect: &EffectRow,
+        outcome: &Outcome,
+        ended: &Ended,
+        now: Timestamp,
+    ) -> Option<Draft> {
+        let attempt = Attempt { outcome, probe: "", ended };
+        self.conclude(process, lane, effect, outcome, Some(&attempt), now)
+    }
+
+    /// An outcome that came otherwise than as the answer to a call: another process's reply, a system's notice.
+    pub(super) fn notified(&mut self, process: &ProcessKey, lane: &mut Lane, effect: &EffectRow, outcome: &Outcome, now: Timestamp) -> Option<Draft> {
+        self.conclude(process, lane, effect, outcome, None, now)
+    }
+
+    fn conclude(
+        &mut self,
+        process: &ProcessKey,
+        lane: &mut Lane,
+        effect: &EffectRow,
+        outcome: &Outcome,
+        attempt: Option<&Attempt<'_>>,
+        now: Timestamp,
+    ) -> Option<Draft> {
+        let memory = self.memory(lane);
+        let mut row = effect.clone();
+        row.last = if outcome.code.is_empty() { outcome.class.as_str().into() } else { format!("{} {}", outcome.class.as_str(), outcome.code).into() };
+        row.attempts += u32::from(attempt.is_some());
+        let action = format!("{} {} {}", effect.operation, effect.step, outcome.class.as_str());
+        let mut draft = self.draft(process, memory, &format!("system:{}", effect.system).into(), action, now);
+        let capability = self.capability(effect);
+        match outcome.class {
+            OutcomeClass::Done => row.state = EffectState::Done,
+            OutcomeClass::Refused => row.state = EffectState::Refused,
+            OutcomeClass::Reversed => row.state = EffectState::Reversed,
+            OutcomeClass::Accepted => {
+                row.state = EffectState::Accepted;
+                // Asked at its deadline, and from then on ever more rarely; silence that cannot be asked after is flagged all the same.
+                let late = now >= effect.deadline;
+                let ask = if late { now + Duration::seconds(1) + self.backoff(effect, row.attempts, None) } else { effect.deadline };
+                row.due = capability.is_some_and(|c| c.probes).then_some(ask);
+            }
+            OutcomeClass::Retry => self.try_again(&mut row, outcome, &mut draft, now),
+            OutcomeClass::Unknown => self.in_doubt(&mut row, capability, &mut draft, now),
+            OutcomeClass::Misconfigured => {
+                row.attempts = effect.attempts;
+                row.due = Some(now + Duration::seconds(1));
+            }
+        }
+        if !row.state.is_open() {
+            row.due = None;
+            draft.close_exception(memory, &plan::effect_exception(row.no));
+            draft.transition.identities.extend(identities(effect, outcome));
+        }
+        let ended = !row.state.is_open();
+        draft.transition.effects.push(row);
+        if ended {
+            let input = FlowInput::Settled { step: effect.step.to_string(), intent: effect.intent.to_string(), outcome: outcome.clone() };
+            self.hear(process, memory, &input, now, &mut draft);
+        }
+        self.finish(effect, attempt, &mut draft);
+        Some(draft)
+    }
+
+    pub(super) fn probe_ended(
+        &mut self,
+        process: &ProcessKey,
+        lane: &mut Lane,
+        effect: &EffectRow,
+        probe: &Probe,
+        ended: &Ended,
+        now: Timestamp,
+    ) -> Option<Draft> {
+        let absent = Outcome::new(OutcomeClass::Retry, "absent", "");
+        let (found, outcome) = match probe {
+            Probe::Complete(outcome) => ("complete", outcome),
+            Probe::MovedOn(outcome) => ("moved_on", outcome),
+            Probe::Absent => ("absent", &absent),
+            Probe::Partial(outcome) => ("partial", outcome),
+            Probe::Unclear(outcome) => ("unclear", outcome),
+        };
+        let attempt = Attempt { outcome, probe: found, ended };
+        match probe {
+            Probe::Complete(_) | Probe::MovedOn(_) => return self.conclude(process, lane, effect, outcome, Some(&attempt), now),
+            Probe::Absent | Probe::Partial(_) | Probe::Unclear(_) => {}
+        }
+        let memory = self.memory(lane);
+        let mut row = effect.clone();
+        let action = format!("probe {} {found}", effect.step);
+        let mut draft = self.draft(process, memory, &format!("system:{}", effect.system).into(), action, now);
+        row.last = format!("probe {found}").into();
+        row.attempts += 1;
+        match probe {
+            // The only way besides *refused* to a new generation, and it is committed before anything is sent under it.
+            Probe::Absent => {
+                row.generation += 1;
+                row.key = plan::effect_key(process, &effect.step, &effect.intent, row.generation);
+                let code = effect.last.clone();
+                self.try_again(&mut row, &Outcome::retry(&*code, ""), &mut draft, now);
+            }
+            // A resend completes it: same generation, the connector goes on from what is there.
+            Probe::Partial(_) => {
+                row.state = EffectState::Pending;
+                row.due = Some(now);
+            }
+            Probe::Unclear(_) | Probe::Complete(_) | Probe::MovedOn(_) => {
+                row.state = EffectState::Unknown;
+                if self.gives_up(effect, now) {
+                    row.state = EffectState::Parked;
+                    row.due = None;
+                    let cause = format!("{} could not say whether {} was applied", effect.system, effect.step);
+                    draft.park(&row, "unknown_unresolved", cause, "look in the system; then retry, or skip if it is there", now);
+                    self.stats.parked += 1;
+                } else {
+                    row.due = Some(now + self.backoff(effect, row.attempts, outcome.retry_after_ms));
+                }
+            }
+        }
+        draft.transition.effects.push(row);
+        self.finish(effect, Some(&attempt), &mut draft);
+        Some(draft)
+    }
+
+    /// Reconciliation asked about an effect that is done: whether the system still knows it.
+    pub(super) fn audit_ended(
+        &mut self,
+        process: &ProcessKey,
+        lane: &mut Lane,
+        effect: &EffectRow,
+        probe: &Probe,
+        ended: &Ended,
+        now: Timestamp,
+    ) -> Option<Draft> {
+        let vanished = Outcome::new(OutcomeClass::Reversed, "vanished", "the system no longer knows it");
+        let outcome = match probe {
+            Probe::Absent => &vanished,
+            Probe::MovedOn(outcome) if outcome.class == OutcomeClass::Reversed => outcome,
+            Probe::Complete(_) | Probe::MovedOn(_) | Probe::Partial(_) | Probe::Unclear(_) => return None,
+        };
+        let attempt = Attempt { outcome, probe: "audit", ended };
+        self.conclude(process, lane, effect, outcome, Some(&attempt), now)
+    }
+
+    fn try_again(&mut self, row: &mut EffectRow, outcome: &Outcome, draft: &mut Draft, now: Timestamp) {
+        if self.gives_up(row, now) {
+            row.state = EffectState::Parked;
+            row.due = None;
+            let cause = format!("{} was tried {} times; last: {}", row.step, row.attempts, outcome.code);
+            draft.park(row, "retries_spent", cause, "look at the system, then retry", now);
+            self.stats.parked += 1;
+        } else {
+            row.state = EffectState::Pending;
+            row.due = Some(now + self.backoff(row, row.attempts, outcome.retry_after_ms));
+        }
+    }
+
+    fn in_doubt(&mut self, row: &mut EffectRow, capability: Option<Capability>, draft: &mut Draft, now: Timestamp) {
+        self.stats.unknown += 1;
+        row.state = EffectState::Unknown;
+        match capability {
+            Some(c) if c.probes => row.due = Some(now + Duration(c.settling_ms)),
+            Some(c) if c.identity == Identity::NativeKey && !self.gives_up(row, now) => row.due = Some(now + self.backoff(row, row.attempts, None)),
+            Some(_) | None => {
+                row.state = EffectState::Parked;
+                row.due = None;
+                let cause = format!("it is not known whether {} applied {}, and it cannot be asked", row.system, row.step);
+                draft.park(row, "unknown_unresolved", cause, "look in the system; then retry, or skip if it is there", now);
+                self.stats.parked += 1;
+            }
+        }
+    }
+
+    /// Full jitter over an exponential ceiling; `Retry-After` is a floor.
+    fn backoff(&mut self, row: &EffectRow, attempts: u32, retry_after_ms: Option<i64>) -> Duration {
+        let retry = self.retry_of(row);
+        let doubled = retry.first_delay.0.saturating_mul(1_i64 << attempts.min(20));
+        let jitter = self.random.jitter(Duration(doubled.min(retry.longest_delay.0)));
+        Duration(retry_after_ms.unwrap_or(0).saturating_add(jitter.0).max(1))
+    }
+
+    fn gives_up(&self, row: &EffectRow, now: Timestamp) -> bool {
+        now - row.made_at >= self.retry_of(row).give_up_after
+    }
+
+    fn retry_of(&self, row: &EffectRow) -> crate::wiring::Retry {
+        self.wiring.systems.get(&row.system).map_or_else(|| crate::wiring::Limits::default().retry, |s| s.limits.retry)
+    }
+
+    pub(super) fn capability(&self, effect: &EffectRow) -> Option<Capability> {
+        self.wiring.systems.get(&effect.system)?.connector.capability(effect.operation)
+    }
+
+    /// Writes the record, with the answer archived.
+    fn finish(&self, effect: &EffectRow, attempt: Option<&Attempt<'_>>, draft: &mut Draft) {
+        let response = attempt.and_then(|a| a.ended.response.as_ref()).filter(|_| self.config.archive).filter(|bytes| !bytes.is_empty());
+        let hash = response.map(|bytes| {
+            let hash = PayloadHash::of(bytes);
+            draft.transition.payloads.push(Payload { hash, bytes: bytes.clone() });
+            hash.to_string()
+        });
+        let attempt = attempt.map(|a| AttemptRecord {
+            no: effect.no,
+            generation: effect.generation,
+            attempt: effect.attempts + 1,
+            class: a.outcome.class.as_str(),
+            code: &a.outcome.code,
+            probe: a.probe,
+            ms: a.ended.took.0,
+            response: hash,
+            evidence: (!a.outcome.evidence.is_null()).then_some(&a.outcome.evidence),
+        });
+        let heard = Heard { kind: if attempt.is_some() { "attempt" } else { "settled" }, name: &effect.step, from: system_name(&effect.system), payload: None };
+        draft.write_record(Record { heard, attempt, ..Record::default() });
+    }
+
+    /// What an ended call says of its system, whatever becomes of the effect.
+    pub(super) fn note_health(&mut self, ended: &Ended, now: Timestamp) {
+        let outcome = match &ended.end {
+            End::Attempt(outcome) => outcome.clone(),
+            End::Probe(probe) | End::Audit(probe) => match probe {
+                Probe::Complete(outcome) | Probe::MovedOn(outcome) | Probe::Partial(outcome) | Probe::Unclear(outcome) => outcome.clone(),
+                Probe::Absent => Outcome::new(OutcomeClass::Done, "", ""),
+            },
+        };
+        let answered = match (outcome.class, outcome.retry_after_ms) {
+            (OutcomeClass::Retry, Some(ms)) => Answered::Throttled(Duration(ms)),
+            (OutcomeClass::Retry | OutcomeClass::Unknown, _) => Answered::Ill,
+            (OutcomeClass::Misconfigured, _) => Answered::Misconfigured,
+            (OutcomeClass::Done | OutcomeClass::Accepted | OutcomeClass::Refused | OutcomeClass::Reversed, _) => Answered::Well,
+        };
+        self.dispatcher.answered(&ended.system, answered, ended.took, &outcome.code, now);
+    }
+}
+
+fn identities<'a>(effect: &'a EffectRow, outcome: &'a Outcome) -> impl Iterator<Item = IdentityRow> + 'a {
+    outcome.identities.iter().map(|identity| IdentityRow {
+        system: effect.system.clone(),
+        kind: identity.kind.as_str().into(),
+        ours: identity.ours.as_str().into(),
+        theirs: identity.theirs.as_str().into(),
+    })
+}

@@ -1,0 +1,526 @@
+//! A lane: one process, one piece of work at a time. Its memory advances only when the store says that the transition is on disk;
+//! on any doubt it is dropped and read again.
+
+use super::{Core, Ended, Output, fold::Draft};
+use crate::{HubError, driver::State, wiring::Pinned};
+use crossdock_canonical::{Duration, SystemName, Timestamp};
+use crossdock_flows::Answer;
+use crossdock_store::{
+    Committed, EffectRow, EffectState, ExceptionRow, IdentityRow, InboxId, InboxRow, Intake, Loaded, ProcessKey, ProcessRow, StoreError,
+};
+use crossdock_value::Value;
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
+
+/// What a lane can be asked to do.
+#[derive(Debug)]
+pub(super) enum Work {
+    Inbox(InboxRow),
+    Ended(Box<Ended>),
+    Timer { name: Arc<str>, due: Timestamp },
+    /// The dispatcher reserved a slot of this system for this effect.
+    Send { no: u32, system: SystemName },
+    /// The bytes of an effect whose slot is reserved.
+    Request { no: u32, bytes: Result<Option<Arc<[u8]>>, StoreError> },
+    Reconcile,
+}
+
+/// How often a piece of work is done again that the store refuses for what is in it.
+const REFUSALS_MAX: u32 = 3;
+/// When a process that cannot be loaded is tried again.
+const LOAD_AGAIN: Duration = Duration::seconds(5);
+
+#[derive(Default)]
+pub(super) struct Lane {
+    stage: Stage,
+    pub(super) memory: Option<Memory>,
+    queue: VecDeque<Work>,
+    /// A message that cannot be folded stands in front; later messages wait behind it in the store, commands pass.
+    pub(super) blocked: Option<InboxId>,
+    /// Effects with a call under way. Kept apart from memory: a reload does not call them back.
+    pub(super) in_flight: HashMap<u32, SystemName>,
+    /// Settled effects that reconciliation asks about when they get a slot.
+    pub(super) audits: HashSet<u32>,
+    /// Effects whose call ended without the process being able to hear it.
+    unheard: HashSet<u32>,
+    /// Why the store refused the last draft for what was in it, and how often in a row.
+    pub(super) refused: Option<String>,
+    refusals: u32,
+    /// How often a starting process waited for its policy.
+    pub(super) pin_waits: u32,
+    /// Messages to other processes that the last commit stored.
+    sent: Vec<(Intake, InboxId)>,
+}
+
+/// What a committed draft does to what blocks its lane.
+pub(super) enum Block {
+    /// This message cannot be folded: those behind it wait.
+    Close(InboxId),
+    /// The messages behind may come, from the blocking one on.
+    Open,
+}
+
+#[derive(Default)]
+enum Stage {
+    /// Nothing in memory, nothing asked.
+    #[default]
+    Cold,
+    Loading,
+    Ready,
+    /// The draft's policy must be on disk first.
+    Pinning(Box<Draft>),
+    Committing(Box<Draft>),
+    /// The commit's reply was lost; the store is being asked.
+    InDoubt(Box<Draft>),
+}
+
+/// What a lane knows of its process. All of it is on disk.
+pub(super) struct Memory {
+    pub version: u64,
+    pub row: ProcessRow,
+    pub state: State,
+    pub pinned: Option<Pinned>,
+    /// The canonical document, `Null` if there is none.
+    pub document: Value,
+    pub effects: Vec<EffectRow>,
+    pub timers: Vec<(Arc<str>, Timestamp)>,
+    pub exceptions: Vec<(Arc<str>, ExceptionRow)>,
+    /// What systems call this process's records.
+    pub identities: Vec<IdentityRow>,
+    /// Request bytes of open effects, while they are at hand.
+    pub requests: HashMap<u32, Arc<[u8]>>,
+    /// Effects whose last word is from a former run: they may have been sent since.
+    pub doubtful: HashSet<u32>,
+}
+
+impl Memory {
+    pub fn effect(&self, no: u32) -> Option<&EffectRow> {
+        self.effects.get(usize::try_from(no).ok()?.checked_sub(1)?)
+    }
+
+    pub fn effect_named(&self, step: &str, intent: &str) -> Option<&EffectRow> {
+        self.effects.iter().find(|e| &*e.step == step && &*e.intent == intent)
+    }
+
+    pub fn effect_with_key(&self, key: &str) -> Option<&EffectRow> {
+        self.effects.iter().find(|e| &*e.key == key)
+    }
+
+    /// Takes over what a committed draft changed.
+    fn advance(&mut self, draft: &mut Draft, version: u64) {
+        self.version = version;
+        self.row = draft.transition.row.clone();
+        if let Some(state) = draft.state.take() {
+            self.state = state;
+        }
+        if let Some(pinned) = draft.pinned.take() {
+            self.pinned = Some(pinned);
+        }
+        if let Some(document) = draft.document.take() {
+            self.document = document;
+        }
+        for row in draft.transition.effects.drain(..) {
+            self.doubtful.remove(&row.no);
+            if !row.state.is_open() {
+                self.requests.remove(&row.no);
+            }
+            match self.effects.get_mut(row.no as usize - 1) {
+                Some(slot) => *slot = row,
+                None => self.effects.push(row),
+            }
+        }
+        self.requests.extend(draft.requests.drain(..));
+        for identity in draft.transition.identities.drain(..) {
+            if !self.identities.contains(&identity) {
+                self.identities.push(identity);
+            }
+        }
+        for (name, due) in draft.transition.timers.drain(..) {
+            self.timers.retain(|(n, _)| *n != name);
+            if let Some(due) = due {
+                self.timers.push((name, due));
+            }
+        }
+        for (name, row) in draft.transition.exceptions.drain(..) {
+            self.exceptions.retain(|(n, _)| *n != name);
+            if let Some(row) = row {
+                self.exceptions.push((name, row));
+            }
+        }
+    }
+}
+
+impl Lane {
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_resting() && self.queue.is_empty() && self.in_flight.is_empty()
+    }
+
+    fn is_resting(&self) -> bool {
+        matches!(self.stage, Stage::Cold | Stage::Ready)
+    }
+
+    /// May be forgotten without loss.
+    fn is_disposable(&self) -> bool {
+        self.is_idle() && self.blocked.is_none() && self.unheard.is_empty()
+    }
+
+    /// Takes out the messages that wait behind a blocking one: the store keeps them.
+    fn waiting_messages(&mut self) -> Vec<InboxId> {
+        let mut waiting = Vec::new();
+        self.queue.retain(|work| match work {
+            Work::Inbox(row) if !matches!(&*row.kind, "command" | "reply" | super::fold::TAKEN) => {
+                waiting.push(row.id);
+                false
+            }
+            Work::Inbox(_) | Work::Ended(_) | Work::Timer { .. } | Work::Send { .. } | Work::Request { .. } | Work::Reconcile => true,
+        });
+        waiting
+    }
+
+    /// Does this before anything else, when what the lane needs for it has been read.
+    pub(super) fn read_first(&mut self, work: Work) {
+        self.queue.push_front(work);
+        self.memory = None;
+        self.stage = Stage::Loading;
+    }
+}
+
+impl Core {
+    /// Gives a lane something to do and lets it run.
+    pub(super) fn work(&mut self, process: ProcessKey, work: Work, now: Timestamp, out: &mut Vec<Output>) {
+        self.lanes.entry(process.clone()).or_default().queue.push_back(work);
+        self.run(&process, now, out);
+    }
+
+    /// Runs a lane until it waits for something.
+    pub(super) fn run(&mut self, process: &ProcessKey, now: Timestamp, out: &mut Vec<Output>) {
+        // A lane taken out of the map can be folded while the rest of the core is borrowed.
+        let Some(mut lane) = self.lanes.remove(process) else { return };
+        loop {
+            match lane.stage {
+                Stage::Cold => {
+                    if lane.queue.is_empty() {
+                        break;
+                    }
+                    lane.stage = Stage::Loading;
+                    out.push(Output::Load(process.clone()));
+                    break;
+                }
+                Stage::Loading | Stage::Pinning(_) | Stage::Committing(_) | Stage::InDoubt(_) => break,
+                Stage::Ready => {
+                    if lane.blocked.is_some() {
+                        for row in lane.waiting_messages() {
+                            self.inbox.forget(row);
+                        }
+                    }
+                    let Some(work) = lane.queue.pop_front() else { break };
+                    if let Some(draft) = self.fold(process, &mut lane, work, now, out) {
+                        self.submit(process, &mut lane, draft, out);
+                    }
+                }
+            }
+        }
+        let over = self.lanes.len() >= self.config.lanes_max;
+        let ended = lane.memory.as_ref().is_none_or(|m| m.version == 0 || (&*m.row.summary.status != "open" && &*m.row.summary.status != "held"));
+        if lane.is_disposable() && (over || ended) {
+            return;
+        }
+        // Of a blocked lane only what blocks it must be known.
+        if over && lane.is_idle() {
+            lane.memory = None;
+            lane.stage = Stage::Cold;
+        }
+        self.lanes.insert(process.clone(), lane);
+    }
+
+    fn submit(&mut self, process: &ProcessKey, lane: &mut Lane, draft: Draft, out: &mut Vec<Output>) {
+        if let Some(pinned) = &draft.pinned
+            && !self.pins.contains_key(&pinned.hash)
+        {
+            let waiting = self.unpinned.entry(pinned.hash.clone()).or_default();
+            if waiting.is_empty() {
+                out.push(Output::StorePin(pinned.clone()));
+            }
+            waiting.push(process.clone());
+            lane.stage = Stage::Pinning(Box::new(draft));
+        } else {
+            self.commit(lane, Box::new(draft), out);
+        }
+    }
+
+    fn commit(&mut self, lane: &mut Lane, draft: Box<Draft>, out: &mut Vec<Output>) {
+        self.stats.commits += 1;
+        out.push(Output::Commit(Box::new(draft.transition.clone())));
+        lane.stage = Stage::Committing(draft);
+    }
+
+    pub(super) fn pin_stored(&mut self, hash: &Arc<str>, result: Result<(), StoreError>, now: Timestamp, out: &mut Vec<Output>) {
+        let waiting = self.unpinned.remove(hash).unwrap_or_default();
+        for process in waiting {
+            let Some(mut lane) = self.lanes.remove(&process) else { continue };
+            match std::mem::take(&mut lane.stage) {
+                Stage::Pinning(draft) if result.is_ok() => {
+                    if let Some(pinned) = &draft.pinned {
+                        self.pins.insert(pinned.hash.clone(), pinned.clone());
+                    }
+                    self.commit(&mut lane, draft, out);
+                }
+                Stage::Pinning(draft) => self.reload(&process, &mut lane, *draft, out),
+                stage @ (Stage::Cold | Stage::Loading | Stage::Ready | Stage::Committing(_) | Stage::InDoubt(_)) => lane.stage = stage,
+            }
+            self.lanes.insert(process.clone(), lane);
+            self.run(&process, now, out);
+        }
+    }
+
+    pub(super) fn loaded(
+        &mut self,
+        process: ProcessKey,
+        result: Result<Option<Box<Loaded>>, StoreError>,
+        pin: Option<Pinned>,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
+        if let Some(pin) = pin {
+            self.pins.insert(pin.hash.clone(), pin);
+        }
+        let Some(mut lane) = self.lanes.remove(&process) else { return };
+        if !matches!(lane.stage, Stage::Loading) {
+            // An answer nobody waits for any more must not replace what is newer.
+            self.lanes.insert(process, lane);
+            return;
+        }
+        match result {
+            Ok(loaded) => match self.remember(&process, loaded) {
+                Ok(mut memory) => {
+                    memory.doubtful.extend(lane.unheard.drain());
+                    lane.memory = Some(memory);
+                    lane.stage = Stage::Ready;
+                }
+                Err(reason) => self.unreadable(&process, &mut lane, &reason, now, out),
+            },
+            // The store is away: ask again. The shell paces this by answering only when it has tried.
+            Err(_) => {
+                lane.stage = Stage::Loading;
+                out.push(Output::Load(process.clone()));
+            }
+        }
+        self.lanes.insert(process.clone(), lane);
+        self.run(&process, now, out);
+    }
+
+    /// What is on disk cannot be read by this program: nothing may be done to it. Its messages wait, commands are told so.
+    fn unreadable(&mut self, process: &ProcessKey, lane: &mut Lane, reason: &str, now: Timestamp, out: &mut Vec<Output>) {
+        tracing::error!(%process, reason, "process cannot be loaded");
+        lane.stage = Stage::Cold;
+        for work in std::mem::take(&mut lane.queue) {
+            match work {
+                Work::Inbox(row) => {
+                    out.push(Output::Answer { row: row.id, result: Err(HubError::Malformed(reason.to_owned())) });
+                    self.ask_again(row, LOAD_AGAIN, now);
+                }
+                Work::Ended(ended) => {
+                    lane.unheard.insert(ended.no);
+                }
+                Work::Send { system, .. } => self.dispatcher.release(&system, now),
+                // Nothing was sent yet.
+                Work::Request { no, .. } => {
+                    if let Some(system) = lane.in_flight.remove(&no) {
+                        self.dispatcher.release(&system, now);
+                    }
+                }
+                // The store has them still.
+                Work::Timer { .. } | Work::Reconcile => {}
+            }
+        }
+    }
+
+    fn remember(&self, process: &ProcessKey, loaded: Option<Box<Loaded>>) -> Result<Memory, String> {
+        let driver = self.wiring.drivers.get(&*process.kind).ok_or_else(|| format!("no flow is called {}", process.kind))?;
+        let Some(loaded) = loaded else { return Ok(super::fold::unborn(&**driver)) };
+        let Loaded { version, row, document, effects, timers, exceptions, identities } = *loaded;
+        let document = match document {
+            Some(bytes) => crossdock_value::parse(&bytes, &crossdock_value::Limits::default()).map_err(|e| format!("document: {e}"))?,
+            None => Value::Null,
+        };
+        let pinned = self.pins.get(&row.policy).cloned();
+        if pinned.is_none() && !row.policy.is_empty() {
+            return Err(format!("its policy {} is not in the store", row.policy));
+        }
+        let state = if row.state.is_empty() { driver.fresh() } else { driver.read(row.schema, &row.state)? };
+        // Whatever is open from before this run may have been sent without a word of it reaching the disk.
+        let doubtful = effects
+            .iter()
+            .filter(|e| e.state == EffectState::Pending && e.made_at < self.started_at)
+            .map(|e| e.no)
+            .collect();
+        Ok(Memory {
+            version,
+            row,
+            state,
+            pinned,
+            document,
+            effects,
+            timers,
+            exceptions,
+            identities,
+            requests: HashMap::new(),
+            doubtful,
+        })
+    }
+
+    pub(super) fn committed(
+        &mut self,
+        process: ProcessKey,
+        result: Result<Committed, StoreError>,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(mut lane) = self.lanes.remove(&process) else { return };
+        match std::mem::take(&mut lane.stage) {
+            Stage::Committing(draft) => match result {
+                Ok(committed) => self.advance(&process, &mut lane, *draft, committed, now, out),
+                Err(StoreError::Unknown(_)) => {
+                    out.push(Output::LookUp { process: process.clone(), transition: draft.transition.id });
+                    lane.stage = Stage::InDoubt(draft);
+                }
+                Err(error) => {
+                    self.stats.commits_refused += 1;
+                    tracing::debug!(%process, %error, "commit refused, reading again");
+                    match error {
+                        StoreError::StaleEpoch { .. } => self.fenced = true,
+                        StoreError::Constraint(reason) | StoreError::Damaged(reason) => lane.refused = Some(reason),
+                        StoreError::StaleVersion { .. } | StoreError::Unavailable(_) | StoreError::Busy(_) | StoreError::Unknown(_) => {}
+                    }
+                    self.reload(&process, &mut lane, *draft, out);
+                }
+            },
+            stage @ (Stage::Cold | Stage::Loading | Stage::Ready | Stage::Pinning(_) | Stage::InDoubt(_)) => lane.stage = stage,
+        }
+        self.go_on(&process, lane, now, out);
+    }
+
+    /// Puts a lane back, hands over the messages its last commit sent, and lets it run.
+    fn go_on(&mut self, process: &ProcessKey, mut lane: Lane, now: Timestamp, out: &mut Vec<Output>) {
+        let sent = std::mem::take(&mut lane.sent);
+        self.lanes.insert(process.clone(), lane);
+        for (intake, id) in sent {
+            self.take_row(super::record::row_of(intake, id), now, out);
+        }
+        self.run(process, now, out);
+    }
+
+    pub(super) fn looked_up(
+        &mut self,
+        process: ProcessKey,
+        result: Result<Option<Committed>, StoreError>,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(mut lane) = self.lanes.remove(&process) else { return };
+        match std::mem::take(&mut lane.stage) {
+            Stage::InDoubt(draft) => match result {
+                Ok(Some(committed)) => self.advance(&process, &mut lane, *draft, committed, now, out),
+                Ok(None) => self.reload(&process, &mut lane, *draft, out),
+                Err(_) => {
+                    out.push(Output::LookUp { process: process.clone(), transition: draft.transition.id });
+                    lane.stage = Stage::InDoubt(draft);
+                }
+            },
+            stage @ (Stage::Cold | Stage::Loading | Stage::Ready | Stage::Pinning(_) | Stage::Committing(_)) => lane.stage = stage,
+        }
+        self.go_on(&process, lane, now, out);
+    }
+
+    /// The transition is on disk: memory takes it over, and only now does anything leave the hub.
+    fn advance(
+        &mut self,
+        process: &ProcessKey,
+        lane: &mut Lane,
+        mut draft: Draft,
+        committed: Committed,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
+        lane.stage = Stage::Ready;
+        lane.refusals = 0;
+        if let Some(row) = draft.transition.settles {
+            self.inbox.settle(row);
+        }
+        match draft.block.take() {
+            Some(Block::Close(row)) => {
+                lane.blocked = Some(row);
+                self.inbox.forget(row);
+            }
+            Some(Block::Open) => {
+                if let Some(row) = lane.blocked.take() {
+                    self.inbox.leave(row);
+                }
+            }
+            None => {}
+        }
+        if let Some((row, answer)) = draft.answer.take() {
+            out.push(Output::Answer { row, result: answer });
+        }
+        if let Some(work) = draft.then.take() {
+            lane.queue.push_front(work);
+        }
+        let changed: Vec<u32> = draft.transition.effects.iter().map(|e| e.no).collect();
+        lane.sent = std::mem::take(&mut draft.transition.messages).into_iter().zip(committed.messages).collect();
+        let timers = draft.transition.timers.clone();
+        let Some(memory) = lane.memory.as_mut() else { return };
+        for (name, due) in &memory.timers {
+            if timers.iter().any(|(n, _)| n == name) {
+                self.timers.remove(&(*due, process.clone(), name.clone()));
+            }
+        }
+        memory.advance(&mut draft, committed.version);
+        for (name, due) in timers {
+            if let Some(due) = due {
+                self.set_timer(due, process, name);
+            }
+        }
+        for no in changed {
+            self.offer(process, memory, no, now);
+        }
+    }
+
+    /// Nothing of the draft happened, as far as the lane may assume: forget the memory, do the work again on what the store says.
+    fn reload(&mut self, process: &ProcessKey, lane: &mut Lane, draft: Draft, out: &mut Vec<Output>) {
+        lane.memory = None;
+        lane.stage = Stage::Loading;
+        out.push(Output::Load(process.clone()));
+        let Some(work) = draft.work else { return };
+        lane.refusals = if lane.refused.is_some() { lane.refusals + 1 } else { 0 };
+        if lane.refusals <= REFUSALS_MAX {
+            lane.queue.push_front(work);
+            return;
+        }
+        // A bug: it must not spin. What was heard stays unheard, and its effect in doubt.
+        tracing::error!(%process, reason = lane.refused.take(), "the store refuses what follows from this");
+        lane.refusals = 0;
+        match work {
+            Work::Inbox(row) => self.inbox.forget(row.id),
+            Work::Ended(ended) => {
+                lane.unheard.insert(ended.no);
+            }
+            Work::Timer { .. } | Work::Send { .. } | Work::Request { .. } | Work::Reconcile => {}
+        }
+    }
+
+    /// Tells the dispatcher of one changed effect.
+    fn offer(&mut self, process: &ProcessKey, memory: &Memory, no: u32, now: Timestamp) {
+        let Some(effect) = memory.effect(no) else { return };
+        match effect.due {
+            Some(due) => self.dispatcher.offer(&effect.system, process, no, effect.class, due, now),
+            None => self.dispatcher.withdraw(&effect.system, process, no),
+        }
+    }
+}
+
+/// The answer to a command whose lane cannot take it.
+pub(super) fn refusal(code: &str, text: impl Into<String>) -> Result<Answer, HubError> {
+    Ok(Answer::Refused { code: code.into(), text: text.into() })
+}

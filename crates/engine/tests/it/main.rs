@@ -1,0 +1,15 @@
+//! The core under the simulated shell, with a toy flow and a scripted town of systems: every promise of the engine on its own.
+//!
+//! Two of them are watched in every test here, see `town`: an intent is on disk before its request arrives anywhere, and a
+//! generation rises only where a probe said *absent* or the system refused.
+
+mod ack;
+mod crashes;
+mod health;
+mod kit;
+mod lanes;
+mod sending;
+mod talk;
+mod town;
+mod toy;
+mod waking;

@@ -1,0 +1,110 @@
+//! `crossdock.yaml`: this node.
+
+use crate::{
+    fault::Faults,
+    read::{Section, count, duration, text, word},
+    yaml::Node,
+};
+use crossdock_canonical::Duration;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
+
+/// The node a hub runs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeConfig {
+    pub name: Arc<str>,
+    pub store: StoreConfig,
+    pub listen: SocketAddr,
+    pub backbone: Backbone,
+    pub caps: Caps,
+    /// How often every open process is compared with its systems.
+    pub reconcile_every: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreConfig {
+    /// One file, one hub.
+    Sqlite { path: PathBuf },
+}
+
+/// Where events go besides the hub's own stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backbone {
+    None,
+}
+
+/// Beyond these the hub answers 429 and takes nothing more in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Messages accepted and not yet folded.
+    pub inbox: u32,
+    /// Processes that are open at once.
+    pub in_flight: u32,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        Self { inbox: 10_000, in_flight: 1_000_000 }
+    }
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            name: "hub".into(),
+            store: StoreConfig::Sqlite { path: "crossdock.db".into() },
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            backbone: Backbone::None,
+            caps: Caps::default(),
+            reconcile_every: Duration::minutes(15),
+        }
+    }
+}
+
+pub(crate) fn read(root: &Node, faults: &mut Faults) -> Option<NodeConfig> {
+    let mut section = Section::open("crossdock.yaml", root, faults)?;
+    let default = NodeConfig::default();
+    let config = NodeConfig {
+        name: section.or("name", default.name, faults, text),
+        store: section.or("store", default.store, faults, store),
+        listen: section.or("listen", default.listen, faults, listen),
+        backbone: section.or("backbone", default.backbone, faults, word(&[("none", Backbone::None)])),
+        caps: section.or("limits", default.caps, faults, caps),
+        reconcile_every: section.or("reconcile_every", default.reconcile_every, faults, duration),
+    };
+    section.close(faults);
+    Some(config)
+}
+
+fn store(node: &Node, faults: &mut Faults) -> Option<StoreConfig> {
+    let mut section = Section::open("store", node, faults)?;
+    section.need("kind", faults, word(&[("sqlite", ())]));
+    let path = section.need("path", faults, text);
+    section.close(faults);
+    Some(StoreConfig::Sqlite { path: PathBuf::from(&*path?) })
+}
+
+fn caps(node: &Node, faults: &mut Faults) -> Option<Caps> {
+    let mut section = Section::open("limits", node, faults)?;
+    let default = Caps::default();
+    let caps = Caps {
+        inbox: section.or("inbox", default.inbox, faults, count(1)),
+        in_flight: section.or("in_flight", default.in_flight, faults, count(1)),
+    };
+    section.close(faults);
+    Some(caps)
+}
+
+fn listen(node: &Node, faults: &mut Faults) -> Option<SocketAddr> {
+    let given = text(node, faults)?;
+    let address = given.parse().ok();
+    if address.is_none() {
+        faults
+            .add(node.spot, "bad_address", format!("`{given}` is not an address to listen on"))
+            .suggest(Some("write ip:port, such as 127.0.0.1:8080"));
+    }
+    address
+}

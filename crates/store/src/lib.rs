@@ -1,0 +1,73 @@
+//! What the hub remembers, and what it promises about that (design section 3): one transaction a transition, acknowledged means on
+//! disk, nothing twice. SQLite is the embedded default; a memory store serves simulation; both pass `conformance`.
+//!
+//! The engine decides, the store only keeps: no retry, no business rule lives here.
+
+mod audit;
+pub mod conformance;
+pub mod crash;
+mod entropy;
+pub mod memory;
+mod model;
+mod read;
+pub mod sqlite;
+mod vault;
+
+pub use memory::{Fault, MemoryStore};
+pub use model::*;
+pub use read::*;
+pub use sqlite::{Durability, Options, SqliteStore};
+pub use vault::KeySource;
+
+use std::{future::Future, pin::Pin};
+
+pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// The durable side of the hub. Calls may be made from any task at once; what waits together is committed together.
+pub trait Store: Send + Sync + 'static {
+    /// Writes inbox rows. When it returns, they are on disk. Any node may call it: it needs neither lease nor epoch.
+    ///
+    /// All rows and the cursor go in one transaction. A row whose `(source, message id)` or process key is known is answered as a
+    /// duplicate, by its own.
+    fn accept(&self, rows: Vec<Intake>, cursor: Option<CursorWrite>) -> Reply<'_, Vec<Accepted>>;
+
+    /// Commits one transition: all of it or nothing. The future resolves when it is on disk.
+    ///
+    /// Transitions that wait together share a transaction; one that is refused (stale version or epoch) does not take the others
+    /// with it.
+    fn commit(&self, transition: Transition) -> Reply<'_, Committed>;
+
+    /// Whether the transition with this id was committed. Asked after a commit whose reply was lost.
+    fn was_committed(&self, process: &ProcessKey, transition: TransitionId) -> Reply<'_, Option<Committed>>;
+
+    /// Takes (or takes back after a restart) the leases of all partitions for `node`; the epochs of what was taken.
+    fn lease(&self, node: &str, now: crossdock_canonical::Timestamp) -> Reply<'_, Vec<Lease>>;
+
+    /// Everything a lane needs of one process; `None` when there is none yet.
+    fn load(&self, process: &ProcessKey) -> Reply<'_, Option<Loaded>>;
+
+    /// Inbox rows not yet folded, oldest first, after `after`, for any partition of `partitions` (empty: all).
+    fn inbox(&self, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>>;
+
+    /// Effects that are due for the dispatcher, of one system, most urgent class first, at most `limit`.
+    fn due_effects(&self, system: &str, before: crossdock_canonical::Timestamp, limit: usize) -> Reply<'_, Vec<DueEffect>>;
+
+    /// Timers due before an instant, earliest first.
+    fn due_timers(&self, before: crossdock_canonical::Timestamp, limit: usize) -> Reply<'_, Vec<DueTimer>>;
+
+    /// The bytes of an archived payload, unsealed. `None` when its retention ended or its subject was erased.
+    fn payload(&self, process: &ProcessKey, hash: &PayloadHash) -> Reply<'_, Option<std::sync::Arc<[u8]>>>;
+
+    /// Where `theirs` belongs, by the identity map.
+    fn resolve(&self, system: &str, kind: &str, theirs: &str) -> Reply<'_, Option<ProcessKey>>;
+
+    /// A stored cursor (poll watermarks, breaker states, schedule marks), by name.
+    fn cursor(&self, name: &str) -> Reply<'_, Option<Vec<u8>>>;
+
+    /// Writes a cursor on its own.
+    fn set_cursor(&self, write: CursorWrite) -> Reply<'_, ()>;
+
+    /// A pinned policy document by hash; `put_pin` is idempotent.
+    fn pin(&self, hash: &str) -> Reply<'_, Option<Vec<u8>>>;
+    fn put_pin(&self, hash: &str, body: Vec<u8>) -> Reply<'_, ()>;
+}

@@ -1,0 +1,126 @@
+//! What callers put before the writer. All that needs no store is done by then: bodies are deflated and sealed, digests made.
+
+use crate::{
+    Accepted, Committed, CursorWrite, Intake, Lease, ProcessKey, StoreError, Transition, TransitionId,
+    vault::{Place, Sealed, SubjectKey, Vault},
+};
+use crossdock_canonical::Timestamp;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+pub(super) struct Request {
+    pub(super) op: Op,
+    pub(super) reply: oneshot::Sender<Result<Answer, StoreError>>,
+}
+
+pub(super) enum Op {
+    Accept {
+        rows: Vec<SealedIntake>,
+        cursor: Option<CursorWrite>,
+    },
+    Commit(Box<SealedTransition>),
+    WasCommitted {
+        process: ProcessKey,
+        transition: TransitionId,
+    },
+    Lease {
+        node: Arc<str>,
+        now: Timestamp,
+    },
+    SetCursor(CursorWrite),
+    PutPin {
+        hash: String,
+        body: Vec<u8>,
+    },
+    Audit {
+        at: Timestamp,
+        actor: String,
+        action: String,
+    },
+    Erase {
+        at: Timestamp,
+        actor: String,
+        subject: String,
+    },
+    /// Removes what is past its retention: a bounded piece a call.
+    Sweep {
+        now: Timestamp,
+        folded_before: Timestamp,
+        limit: usize,
+    },
+}
+
+impl Op {
+    /// The keys that what it stores was sealed under.
+    pub(super) fn keys(&self) -> Box<dyn Iterator<Item = &Arc<SubjectKey>> + '_> {
+        match self {
+            Self::Accept { rows, .. } => Box::new(rows.iter().map(|row| &row.body.key)),
+            Self::Commit(transition) => Box::new(
+                transition.payloads.iter().map(|sealed| &sealed.key).chain(transition.messages.iter().map(|row| &row.body.key)),
+            ),
+            Self::WasCommitted { .. }
+            | Self::Lease { .. }
+            | Self::SetCursor(_)
+            | Self::PutPin { .. }
+            | Self::Audit { .. }
+            | Self::Erase { .. }
+            | Self::Sweep { .. } => Box::new(std::iter::empty()),
+        }
+    }
+}
+
+pub(super) enum Answer {
+    Accepted(Vec<Accepted>),
+    Committed(Committed),
+    Found(Option<Committed>),
+    Leased(Vec<Lease>),
+    Erased(bool),
+    Swept(usize),
+    Done,
+}
+
+pub(super) struct SealedIntake {
+    pub(super) intake: Intake,
+    pub(super) body: Sealed,
+}
+
+impl SealedIntake {
+    pub(super) fn new(vault: &Vault, intake: Intake) -> Result<Self, StoreError> {
+        let body = vault.seal(&intake.subject, &Place::from(&intake), &intake.body)?;
+        Ok(Self { intake, body })
+    }
+}
+
+pub(super) struct SealedTransition {
+    /// Without its messages, which are sealed below.
+    pub(super) plain: Transition,
+    pub(super) partition: u16,
+    pub(super) record_hash: Option<[u8; 32]>,
+    /// In the order of the payloads of `plain`.
+    pub(super) payloads: Vec<Sealed>,
+    pub(super) messages: Vec<SealedIntake>,
+}
+
+impl SealedTransition {
+    pub(super) fn new(vault: &Vault, mut plain: Transition) -> Result<Self, StoreError> {
+        let payloads = plain
+            .payloads
+            .iter()
+            .map(|payload| {
+                vault.seal(&plain.row.subject, &Place::Payload { process: &plain.process, hash: &payload.hash }, &payload.bytes)
+            })
+            .collect::<Result<_, _>>()?;
+        let messages = std::mem::take(&mut plain.messages)
+            .into_iter()
+            .map(|intake| SealedIntake::new(vault, intake))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            partition: plain.process.partition(),
+            record_hash: plain.record.as_ref().map(|record| Sha256::digest(record).into()),
+            payloads,
+            messages,
+            plain,
+        })
+    }
+}

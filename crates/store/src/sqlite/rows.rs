@@ -1,0 +1,245 @@
+//! Columns to rows and back.
+
+use crate::{
+    Addressee, EffectRow, EffectState, ExceptionRow, PayloadHash, Priority, ProcessKey, ProcessRow, SummaryRow,
+    audit::{hex, unhex},
+};
+use crossdock_canonical::{SystemName, Timestamp};
+use rusqlite::{
+    Row, ToSql,
+    types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Value, ValueRef},
+};
+use std::sync::Arc;
+
+/// A hash written as hex takes half the room as bytes; any other text stays text.
+pub(super) struct Compact<'a>(pub(super) &'a str);
+
+impl ToSql for Compact<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match unhex(self.0).filter(|bytes| bytes.len() >= 8) {
+            Some(bytes) => ToSqlOutput::Owned(Value::Blob(bytes)),
+            None => ToSqlOutput::Borrowed(ValueRef::Text(self.0.as_bytes())),
+        })
+    }
+}
+
+struct Expanded(Arc<str>);
+
+impl FromSql for Expanded {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value {
+            ValueRef::Blob(bytes) => Ok(Self(Arc::from(hex(bytes)))),
+            ValueRef::Text(_) => Arc::<str>::column_result(value).map(Self),
+            ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => Err(FromSqlError::InvalidType),
+        }
+    }
+}
+
+impl ToSql for PayloadHash {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(&self.0)))
+    }
+}
+
+impl FromSql for PayloadHash {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        <[u8; 32]>::column_result(value).map(Self)
+    }
+}
+
+pub(super) fn priority_code(priority: Priority) -> i64 {
+    match priority {
+        Priority::Pickup => 0,
+        Priority::Express => 1,
+        Priority::Standard => 2,
+        Priority::Bulk => 3,
+    }
+}
+
+fn priority(code: i64) -> Priority {
+    match code {
+        0 => Priority::Pickup,
+        1 => Priority::Express,
+        2 => Priority::Standard,
+        _ => Priority::Bulk,
+    }
+}
+
+/// The open states are the codes below 4; the schema's index counts on it.
+pub(super) fn state_code(state: EffectState) -> i64 {
+    match state {
+        EffectState::Pending => 0,
+        EffectState::Accepted => 1,
+        EffectState::Unknown => 2,
+        EffectState::Parked => 3,
+        EffectState::Done => 4,
+        EffectState::Refused => 5,
+        EffectState::Skipped => 6,
+        EffectState::Reversed => 7,
+    }
+}
+
+pub(super) fn state(code: i64) -> rusqlite::Result<EffectState> {
+    usize::try_from(code)
+        .ok()
+        .and_then(|code| EffectState::ALL.get(code))
+        .copied()
+        .ok_or_else(|| wrong("effect state", &code.to_string()))
+}
+
+/// A stored value that this program cannot have written.
+pub(super) fn wrong(what: &str, value: &str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, format!("{what} {value:?} is not one").into())
+}
+
+pub(super) fn unsigned<T: TryFrom<i64>>(row: &Row<'_>, at: usize) -> rusqlite::Result<T> {
+    let value: i64 = row.get(at)?;
+    T::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(at, value))
+}
+
+pub(super) fn time(row: &Row<'_>, at: usize) -> rusqlite::Result<Timestamp> {
+    row.get(at).map(Timestamp)
+}
+
+/// The columns of a process row that belong to the engine, in the order `process_row` reads them.
+pub(super) const PROCESS_COLUMNS: &str = "s.state, s.schema, p.logic, p.policy, s.document, p.subject, p.priority, p.opened_at, \
+     p.channel, p.site, p.number, p.market, s.stage, s.status, s.waiting_for, p.total, p.currency";
+
+pub(super) fn process_row(row: &Row<'_>, at: usize) -> rusqlite::Result<ProcessRow> {
+    Ok(ProcessRow {
+        state: row.get(at)?,
+        schema: row.get(at + 1)?,
+        logic: row.get(at + 2)?,
+        policy: row.get::<_, Expanded>(at + 3)?.0,
+        document: row.get(at + 4)?,
+        subject: row.get(at + 5)?,
+        priority: priority(row.get(at + 6)?),
+        opened_at: time(row, at + 7)?,
+        summary: SummaryRow {
+            channel: row.get(at + 8)?,
+            site: row.get(at + 9)?,
+            number: row.get(at + 10)?,
+            market: row.get(at + 11)?,
+            stage: row.get(at + 12)?,
+            status: row.get(at + 13)?,
+            waiting_for: row.get(at + 14)?,
+            total: row.get(at + 15)?,
+            currency: row.get(at + 16)?,
+        },
+    })
+}
+
+pub(super) const EFFECT_COLUMNS: &str =
+    "no, step, intent, system, operation, generation, key, state, class, due, attempts, deadline, made_at, request, last";
+
+pub(super) fn effect_row(row: &Row<'_>) -> rusqlite::Result<EffectRow> {
+    let operation: Arc<str> = row.get(4)?;
+    Ok(EffectRow {
+        no: row.get(0)?,
+        step: row.get(1)?,
+        intent: row.get(2)?,
+        system: system(row, 3)?,
+        operation: operation.parse().map_err(|_| wrong("operation", &operation))?,
+        generation: row.get(5)?,
+        key: row.get::<_, Expanded>(6)?.0,
+        state: state(row.get(7)?)?,
+        class: row.get(8)?,
+        due: row.get::<_, Option<i64>>(9)?.map(Timestamp),
+        attempts: row.get(10)?,
+        deadline: time(row, 11)?,
+        made_at: time(row, 12)?,
+        request: row.get(13)?,
+        last: row.get(14)?,
+    })
+}
+
+pub(super) const EXCEPTION_COLUMNS: &str =
+    "x.name, x.class, x.step, x.intent, x.system, x.cause, x.suggestion, x.since, x.payload";
+
+pub(super) fn exception_row(row: &Row<'_>, at: usize) -> rusqlite::Result<(Arc<str>, ExceptionRow)> {
+    Ok((
+        row.get(at)?,
+        ExceptionRow {
+            class: row.get(at + 1)?,
+            step: row.get(at + 2)?,
+            intent: row.get(at + 3)?,
+            system: row.get(at + 4)?,
+            cause: row.get(at + 5)?,
+            suggestion: row.get(at + 6)?,
+            since: time(row, at + 7)?,
+            payload: row.get(at + 8)?,
+        },
+    ))
+}
+
+pub(super) fn system(row: &Row<'_>, at: usize) -> rusqlite::Result<SystemName> {
+    Ok(SystemName::new(row.get_ref(at)?.as_str().map_err(|_| wrong("system", "a number"))?))
+}
+
+pub(super) fn process_key(row: &Row<'_>, at: usize) -> rusqlite::Result<ProcessKey> {
+    Ok(ProcessKey { kind: row.get(at)?, key: row.get(at + 1)? })
+}
+
+/// `(to_system, to_kind, to_key)`.
+pub(super) fn addressee_columns(to: &Addressee) -> (Option<&str>, &str, &str) {
+    match to {
+        Addressee::Process(process) => (None, &process.kind, &process.key),
+        Addressee::Theirs { system, kind, id } => (Some(system.as_str()), kind, id),
+    }
+}
+
+pub(super) fn addressee(row: &Row<'_>, at: usize) -> rusqlite::Result<Addressee> {
+    Ok(match row.get::<_, Option<Arc<str>>>(at)? {
+        None => Addressee::Process(process_key(row, at + 1)?),
+        Some(system) => Addressee::Theirs { system: SystemName::new(system), kind: row.get(at + 1)?, id: row.get(at + 2)? },
+    })
+}
+
+/// Message ids up to this long are kept as they are, so that ids that rise stay neighbors in the index and few pages change.
+const ID_WHOLE: usize = 40;
+const ID_BEGINNING: usize = 24;
+
+/// The form a message id is remembered in. A shortened one is longer than any whole one, so the two never meet.
+pub(super) fn dedup_id(id: &str) -> Vec<u8> {
+    use sha2::{Digest, Sha256};
+    let bytes = id.as_bytes();
+    if bytes.len() <= ID_WHOLE {
+        return bytes.to_vec();
+    }
+    let mut short = Vec::with_capacity(ID_WHOLE + 1);
+    short.extend_from_slice(&bytes[..ID_BEGINNING]);
+    short.push(0);
+    short.extend_from_slice(&Sha256::digest(bytes)[..16]);
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_states_are_their_places_and_open_ones_come_first() {
+        for (place, of) in EffectState::ALL.into_iter().enumerate() {
+            assert_eq!(state_code(of), place as i64);
+            assert_eq!(state(place as i64).ok(), Some(of));
+            assert_eq!(of.is_open(), place < 4, "{of:?}");
+        }
+        assert!(state(8).is_err());
+    }
+
+    #[test]
+    fn every_priority_is_read_back() {
+        for of in [Priority::Pickup, Priority::Express, Priority::Standard, Priority::Bulk] {
+            assert_eq!(priority(priority_code(of)), of);
+        }
+    }
+
+    #[test]
+    fn long_message_ids_are_told_apart_and_never_taken_for_short_ones() {
+        let long = |end: &str| format!("{}{end}", "x".repeat(60));
+        assert_ne!(dedup_id(&long("a")), dedup_id(&long("b")));
+        assert_eq!(dedup_id(&long("a")).len(), ID_WHOLE + 1);
+        assert_eq!(dedup_id("evt_1"), b"evt_1");
+        assert_eq!(dedup_id(&"y".repeat(ID_WHOLE)).len(), ID_WHOLE);
+    }
+}

@@ -1,0 +1,253 @@
+//! One transition: all its rows, in the transaction of its group.
+
+use super::{Failure, Known, Staged, Writer, accept::Taken, journal::Entry};
+use crate::{
+    Committed, InboxId, ProcessRow, StoreError, SummaryRow, Transition,
+    audit::Deed,
+    sqlite::{
+        request::{Answer, SealedTransition},
+        rows::{Compact, priority_code, state_code},
+    },
+};
+use rusqlite::params;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+/// Binds and runs a statement with more columns than a tuple can have.
+macro_rules! run {
+    ($statement:expr, $($value:expr),+ $(,)?) => {
+        $statement.execute(params![$($value),+])
+    };
+}
+
+impl Writer<'_> {
+    pub(super) fn transition(
+        &mut self,
+        staged: &mut Staged,
+        sealed: &SealedTransition,
+    ) -> Result<Result<Answer, StoreError>, Failure> {
+        let plain = &sealed.plain;
+        let epoch = staged.tail.epochs[usize::from(sealed.partition)];
+        if plain.epoch != epoch {
+            return Ok(Err(StoreError::StaleEpoch { partition: sealed.partition, expected: plain.epoch, found: epoch }));
+        }
+        let found = self.find(staged, &plain.process)?;
+        let version = found.as_ref().map_or(0, |known| known.version);
+        if plain.version != version {
+            return Ok(Err(StoreError::StaleVersion { process: plain.process.clone(), expected: plain.version, found: version }));
+        }
+
+        // From here on something is written: who fails now takes his group with him.
+        if let Some(InboxId(id)) = plain.settles
+            && self.sql.settle.execute([id])? == 0
+        {
+            return Err(refused(format!("inbox row {id} does not wait: it was settled before, or never stored")));
+        }
+        let mut known = match found {
+            Some(known) => known,
+            None => self.begin(staged, plain)?,
+        };
+        self.payloads(staged, &mut known, sealed)?;
+        let mut messages = Vec::with_capacity(sealed.messages.len());
+        for message in &sealed.messages {
+            messages.push(match self.take(staged, message)? {
+                Taken::Stored(id) => id,
+                // Sent before: its row is the first one's. A process that is there already has no row to name.
+                Taken::Seen(id) => id.unwrap_or_default(),
+            });
+        }
+        self.effects(known.no, plain)?;
+        self.timers(known.no, plain)?;
+        self.exceptions(known.no, plain)?;
+        self.identities(known.no, plain)?;
+
+        let deed = Deed {
+            partition: sealed.partition,
+            offset: None,
+            process: Some(&plain.process),
+            version: version + 1,
+            at: plain.at,
+            actor: &plain.actor,
+            action: &plain.action,
+            record: sealed.record_hash,
+        };
+        let entry = Entry {
+            process_no: known.no,
+            prev: known.journal,
+            deed,
+            transition: plain.id,
+            messages: &messages,
+            record: plain.record.as_deref(),
+        };
+        known.journal = self.append(staged, entry)?;
+        self.process(staged, plain, known)?;
+        Ok(Ok(Answer::Committed(Committed { version: version + 1, messages })))
+    }
+
+    /// Takes the key of a process that no message has taken.
+    fn begin(&mut self, staged: &mut Staged, plain: &Transition) -> Result<Known, Failure> {
+        let no = plain.settles.map_or_else(
+            || {
+                staged.tail.no += 1;
+                staged.tail.no
+            },
+            |InboxId(id)| id,
+        );
+        self.sql.insert_process_key.execute((&plain.process.kind, &plain.process.key, no))?;
+        Ok(Known::new(no))
+    }
+
+    fn process(&mut self, staged: &mut Staged, plain: &Transition, mut known: Known) -> Result<(), Failure> {
+        let (row, summary) = (&plain.row, &plain.row.summary);
+        let told = told(row);
+        if known.told != told {
+            let changed = run!(
+                self.sql.put_process,
+                known.no,
+                &plain.process.kind,
+                &plain.process.key,
+                row.logic,
+                Compact(&row.policy),
+                &row.subject,
+                priority_code(row.priority),
+                row.opened_at.0,
+                &summary.channel,
+                &summary.site,
+                &summary.number,
+                &summary.market,
+                &summary.total,
+                &summary.currency,
+            )?;
+            if changed == 0 {
+                return Err(refused(format!("the number of {} is that of another process", plain.process)));
+            }
+        }
+        let put = if known.version == 0 { &mut self.sql.insert_state } else { &mut self.sql.update_state };
+        put.execute((
+            known.no,
+            (known.version + 1).cast_signed(),
+            known.journal,
+            known.payload,
+            plain.at.0,
+            row.schema,
+            &row.state,
+            &row.document,
+            &summary.stage,
+            &summary.status,
+            &summary.waiting_for,
+        ))?;
+        if known.status != summary.status {
+            let kind = &plain.process.kind;
+            *staged.tally.entry((Arc::clone(kind), Arc::clone(&summary.status))).or_default() += 1;
+            if known.version > 0 {
+                *staged.tally.entry((Arc::clone(kind), known.status)).or_default() -= 1;
+            }
+        }
+        known = Known { version: known.version + 1, status: Arc::clone(&summary.status), told, ..known };
+        staged.known.insert(plain.process.clone(), known);
+        Ok(())
+    }
+
+    fn payloads(&mut self, staged: &mut Staged, known: &mut Known, sealed: &SealedTransition) -> Result<(), Failure> {
+        let expires_at = self.settings.payload_retention.map(|kept| (sealed.plain.at + kept).0);
+        for (payload, body) in sealed.plain.payloads.iter().zip(&sealed.payloads) {
+            self.keep_key(staged, &body.key)?;
+            staged.tail.payload += 1;
+            let id = staged.tail.payload;
+            self.sql.insert_payload.execute((id, known.no, known.payload, &payload.hash.0[..16], expires_at, &body.bytes))?;
+            known.payload = id;
+        }
+        Ok(())
+    }
+
+    fn effects(&mut self, no: i64, plain: &Transition) -> Result<(), Failure> {
+        for effect in &plain.effects {
+            let changed = run!(
+                self.sql.put_effect,
+                no,
+                effect.no,
+                &effect.step,
+                &effect.intent,
+                effect.system.as_str(),
+                effect.operation.as_str(),
+                effect.generation,
+                Compact(&effect.key),
+                state_code(effect.state),
+                effect.class,
+                effect.due.map(|due| due.0),
+                effect.attempts,
+                effect.deadline.0,
+                effect.made_at.0,
+                &effect.request,
+                &effect.last,
+            )?;
+            if changed == 0 {
+                return Err(refused(format!(
+                    "effect {} of {} would change its name, its key within a generation, or fall back to generation {}",
+                    effect.no, plain.process, effect.generation
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn timers(&mut self, no: i64, plain: &Transition) -> Result<(), Failure> {
+        for (name, due) in &plain.timers {
+            match due {
+                Some(due) => self.sql.put_timer.execute((no, name, due.0))?,
+                None => self.sql.delete_timer.execute((no, name))?,
+            };
+        }
+        Ok(())
+    }
+
+    fn exceptions(&mut self, no: i64, plain: &Transition) -> Result<(), Failure> {
+        for (name, row) in &plain.exceptions {
+            match row {
+                Some(row) => self.sql.put_exception.execute((
+                    no,
+                    name,
+                    &row.class,
+                    &row.step,
+                    &row.intent,
+                    &row.system,
+                    &row.cause,
+                    &row.suggestion,
+                    row.since.0,
+                    &row.payload,
+                ))?,
+                None => self.sql.delete_exception.execute((no, name))?,
+            };
+        }
+        Ok(())
+    }
+
+    fn identities(&mut self, no: i64, plain: &Transition) -> Result<(), Failure> {
+        for identity in &plain.identities {
+            let system = identity.system.as_str();
+            if self.sql.put_identity.execute((system, &identity.kind, &identity.theirs, no, &identity.ours))? == 0 {
+                return Err(refused(format!(
+                    "{} {} of {system} belongs to another process than {}",
+                    identity.kind, identity.theirs, plain.process
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A digest of what is told once of a process, to see when it has changed after all. Never 0.
+fn told(row: &ProcessRow) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let ProcessRow { state: _, schema: _, logic, policy, document: _, subject, priority, opened_at, summary } = row;
+    let SummaryRow { channel, site, number, market, stage: _, status: _, waiting_for: _, total, currency } = summary;
+    (logic, policy, subject, priority, opened_at).hash(&mut hasher);
+    (channel, site, number, market, total, currency).hash(&mut hasher);
+    hasher.finish().max(1)
+}
+
+fn refused(reason: String) -> Failure {
+    Failure::Offender(StoreError::Constraint(reason))
+}

@@ -1,0 +1,7 @@
+//! Tests of whole stores. The promises common to all are in `crossdock_store::conformance`; here each implementation runs them, and
+//! what only a file on a disk can show has a module of its own.
+
+mod conformance;
+mod crash;
+mod folder;
+mod sqlite;

@@ -1,0 +1,30 @@
+//! Peer steps: tests against software that is not ours, in their short form.
+//!
+//! A simulator of ours can share our misreading of a vendor; a peer cannot. Each step brings its peer up, drives the
+//! hub or one of its parts against it, and takes it down again. To add one: write a function here, list it in [`PEERS`]
+//! with the Debian packages it needs. A step is listed only when it really tests something.
+
+use crate::tryton::{self, Tryton};
+
+/// One peer step.
+pub struct Peer {
+    /// Its name in the report.
+    pub name: &'static str,
+    /// Debian packages it needs, by the names in `packages.rs`.
+    pub needs: &'static [&'static str],
+    /// Runs it; an error is the step's failure.
+    pub run: fn() -> Result<(), String>,
+}
+
+/// Every peer step, in the order they run.
+pub const PEERS: &[Peer] = &[Peer {
+    name: "peer: Tryton",
+    needs: tryton::NEEDS,
+    run: tryton_takes_an_order_from_sale_to_paid,
+}];
+
+/// The ERP comes up from nothing and its own check drives sales, a return and the refusals a connector must survive.
+fn tryton_takes_an_order_from_sale_to_paid() -> Result<(), String> {
+    let tryton = Tryton::start()?;
+    tryton.check()
+}

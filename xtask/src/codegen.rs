@@ -25,9 +25,12 @@ struct Generator {
     command: &'static [&'static str],
 }
 
-/// Every generator. Example: `Generator { output: "schemas", command: &["run", "-q", "-p", "crossdock", "--", "schema",
-/// "--out"] }`.
-const GENERATORS: &[Generator] = &[];
+/// Every generator.
+const GENERATORS: &[Generator] =
+    &[
+        Generator { output: "schemas", command: &["run", "--quiet", "--package", "crossdock", "--", "schema"] },
+        Generator { output: "docs/openapi.json", command: &["run", "--quiet", "--package", "crossdock-server", "--example", "openapi", "--"] },
+    ];
 
 pub fn run(arguments: &[String]) -> Result<(), Failure> {
     only_flags(arguments, &["--check"])?;

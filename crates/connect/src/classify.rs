@@ -102,11 +102,27 @@ mod tests {
     #[test]
     fn every_status_has_its_class() {
         let cases = [
-            (200, Done, Done), (202, Done, Done), (204, Done, Done), (301, Misconfigured, Misconfigured), (400, Refused, Refused),
-            (402, Refused, Refused), (403, Misconfigured, Misconfigured), (404, Refused, Refused), (405, Misconfigured, Misconfigured),
-            (408, Retry, Retry), (409, Refused, Refused), (410, Refused, Refused), (422, Refused, Refused), (429, Retry, Retry),
-            (500, Unknown, Retry), (501, Misconfigured, Misconfigured), (502, Unknown, Retry), (503, Retry, Retry),
-            (504, Unknown, Retry), (599, Unknown, Retry), (999, Unknown, Retry),
+            (200, Done, Done),
+            (202, Done, Done),
+            (204, Done, Done),
+            (301, Misconfigured, Misconfigured),
+            (400, Refused, Refused),
+            (402, Refused, Refused),
+            (403, Misconfigured, Misconfigured),
+            (404, Refused, Refused),
+            (405, Misconfigured, Misconfigured),
+            (408, Retry, Retry),
+            (409, Refused, Refused),
+            (410, Refused, Refused),
+            (422, Refused, Refused),
+            (429, Retry, Retry),
+            (500, Unknown, Retry),
+            (501, Misconfigured, Misconfigured),
+            (502, Unknown, Retry),
+            (503, Retry, Retry),
+            (504, Unknown, Retry),
+            (599, Unknown, Retry),
+            (999, Unknown, Retry),
         ];
         for (status, change, read) in cases {
             assert_eq!(class_of(status, Nature::Change, Credentials::Fixed), change, "{status} to a change");

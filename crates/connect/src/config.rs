@@ -294,8 +294,14 @@ mod tests {
     #[test]
     fn the_fingerprint_follows_settings_and_mappings_but_not_limits() {
         let config = SystemConfig {
-            name: "erp".into(), connector: "http-json".into(), roles: vec![Role::Erp], url: "http://127.0.0.1:1".into(),
-            auth: Value::Null, limits: Limits::default(), settings: value!({"a": 1}), mappings: BTreeMap::new(),
+            name: "erp".into(),
+            connector: "http-json".into(),
+            roles: vec![Role::Erp],
+            url: "http://127.0.0.1:1".into(),
+            auth: Value::Null,
+            limits: Limits::default(),
+            settings: value!({"a": 1}),
+            mappings: BTreeMap::new(),
         };
         let mut limited = config.clone();
         limited.limits.concurrency = 1;

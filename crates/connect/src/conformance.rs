@@ -63,11 +63,12 @@ impl<'r> Run<'r> {
     }
 
     fn exchange(&mut self, mut request: Request) -> Exchange {
-        if request.authorize && self.token.is_none() {
-            if let Some(asked) = self.connector.token_request() {
-                let answer = self.world.answer(&asked);
-                self.token = Some(self.connector.token(&answer).expect("the world gives a token"));
-            }
+        if request.authorize
+            && self.token.is_none()
+            && let Some(asked) = self.connector.token_request()
+        {
+            let answer = self.world.answer(&asked);
+            self.token = Some(self.connector.token(&answer).expect("the world gives a token"));
         }
         let plain = request.clone();
         if request.authorize {
@@ -129,7 +130,9 @@ impl<'r> Run<'r> {
                     Probe::Absent | Probe::Partial(_) | Probe::Unclear(_) => continue,
                     Probe::Complete(outcome) | Probe::MovedOn(outcome) => return outcome,
                 },
-                OutcomeClass::Done | OutcomeClass::Refused | OutcomeClass::Misconfigured | OutcomeClass::Reversed => return outcome,
+                OutcomeClass::Done | OutcomeClass::Refused | OutcomeClass::Misconfigured | OutcomeClass::Reversed => {
+                    return outcome;
+                }
             }
         }
         panic!("{} does not settle", call.operation);

@@ -166,7 +166,10 @@ pub struct Message {
 pub enum About {
     Order(OrderRef),
     /// By the system's own id, through the identity map.
-    Theirs { kind: String, id: String },
+    Theirs {
+        kind: String,
+        id: String,
+    },
 }
 
 /// Why an inbound request was not taken.

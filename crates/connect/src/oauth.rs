@@ -1,9 +1,9 @@
 //! OAuth 2 client credentials: the request and its answer. When to ask again is the shell's business.
 
+use crate::Token;
 use crate::classify::{self, Credentials, Nature};
 use crate::http::{Method, Request, Response, form};
 use crate::secret::Secret;
-use crate::Token;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use crossdock_canonical::{Outcome, OutcomeClass};
@@ -46,9 +46,13 @@ impl ClientCredentials {
                 outcome.class = OutcomeClass::Misconfigured;
             }
             if let Some(error) = body.get("error").as_str() {
-                outcome.code = format!("token_{}", error.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect::<String>());
+                outcome.code = format!(
+                    "token_{}",
+                    error.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect::<String>()
+                );
             }
-            outcome.text = body.get("error_description").as_str().unwrap_or("the token server refused").chars().take(300).collect();
+            outcome.text =
+                body.get("error_description").as_str().unwrap_or("the token server refused").chars().take(300).collect();
             return Err(outcome);
         }
         let Some(value) = body.get("access_token").as_str().filter(|text| !text.is_empty()) else {

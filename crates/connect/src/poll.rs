@@ -130,7 +130,11 @@ mod tests {
         let mut at = Watermark::new(Timestamp(0));
         assert_eq!(ids(&read(&mut list, &mut at, 10, |_, _| {})), BTreeSet::from(["a", "b"]));
         list.0.push(Row { id: "c".into(), changed: Timestamp(20) });
-        assert_eq!(ids(&read(&mut list, &mut at, 10, |_, _| {})), BTreeSet::from(["b", "c"]), "c came at the very time of the watermark");
+        assert_eq!(
+            ids(&read(&mut list, &mut at, 10, |_, _| {})),
+            BTreeSet::from(["b", "c"]),
+            "c came at the very time of the watermark"
+        );
     }
 
     #[test]

@@ -27,9 +27,38 @@ pub struct Scrubbed<'b> {
 
 /// Member names, lower case and without punctuation, whose values are never kept.
 const CREDENTIALS: &[&str] = &[
-    "accesstoken", "apikey", "authorization", "bearertoken", "cardcvc", "cardcvv", "cardpin", "cardsecuritycode", "clientsecret", "csc",
-    "cvc", "cvc2", "cvn", "cvv", "cvv2", "giftcardpin", "idtoken", "passphrase", "passwd", "password", "passwordhash", "pinblock",
-    "privatekey", "pwd", "refreshtoken", "secret", "securitycode", "setcookie", "track1", "track2", "trackdata", "verificationvalue",
+    "accesstoken",
+    "apikey",
+    "authorization",
+    "bearertoken",
+    "cardcvc",
+    "cardcvv",
+    "cardpin",
+    "cardsecuritycode",
+    "clientsecret",
+    "csc",
+    "cvc",
+    "cvc2",
+    "cvn",
+    "cvv",
+    "cvv2",
+    "giftcardpin",
+    "idtoken",
+    "passphrase",
+    "passwd",
+    "password",
+    "passwordhash",
+    "pinblock",
+    "privatekey",
+    "pwd",
+    "refreshtoken",
+    "secret",
+    "securitycode",
+    "setcookie",
+    "track1",
+    "track2",
+    "trackdata",
+    "verificationvalue",
 ];
 
 /// Names that say card, whole or as a part.
@@ -38,8 +67,32 @@ const CARD_PARTS: &[&str] = &["cardnumber", "cardno", "creditcard", "debitcard",
 
 /// Ends of names that identify something else than a card.
 const IDENTIFIERS: &[&str] = &[
-    "barcode", "code", "ean", "gtin", "hash", "iban", "id", "ids", "key", "no", "nr", "number", "phone", "ref", "reference", "serial", "sku",
-    "time", "timestamp", "token", "tracking", "upc", "url", "uuid", "vat", "version",
+    "barcode",
+    "code",
+    "ean",
+    "gtin",
+    "hash",
+    "iban",
+    "id",
+    "ids",
+    "key",
+    "no",
+    "nr",
+    "number",
+    "phone",
+    "ref",
+    "reference",
+    "serial",
+    "sku",
+    "time",
+    "timestamp",
+    "token",
+    "tracking",
+    "upc",
+    "url",
+    "uuid",
+    "vat",
+    "version",
 ];
 
 /// What a name says about its value.
@@ -55,7 +108,8 @@ enum Says {
 
 /// Cleans one message.
 pub fn scrub(bytes: &[u8]) -> Scrubbed<'_> {
-    let mut scan = Scan { bytes, at: 0, copied: 0, out: None, cards: 0, credentials: 0, parents: 0, depth: 0, says: Says::Nothing };
+    let mut scan =
+        Scan { bytes, at: 0, copied: 0, out: None, cards: 0, credentials: 0, parents: 0, depth: 0, says: Says::Nothing };
     scan.run();
     Scrubbed { bytes: scan.finish(), cards: scan.cards, credentials: scan.credentials }
 }
@@ -223,7 +277,8 @@ impl<'b> Scan<'b> {
             self.credentials += 1;
             return;
         }
-        let fraction = matches!(self.bytes.get(end), Some(b'.' | b'e' | b'E')) || matches!(before(self.bytes, start), Some(b'.' | b'-'));
+        let fraction =
+            matches!(self.bytes.get(end), Some(b'.' | b'e' | b'E')) || matches!(before(self.bytes, start), Some(b'.' | b'-'));
         if !(json && fraction) {
             self.candidate(start, end, json, json);
         }

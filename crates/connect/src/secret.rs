@@ -49,7 +49,9 @@ pub enum SecretError {
     /// The text is not shown: it may be the secret itself, pasted where its name belongs.
     #[error("a secret is named, not written: use `env:NAME` or `file:PATH`")]
     NotAReference,
-    #[error("`sim:` is the value of a simulator and may only be sent to 127.0.0.1, ::1 or localhost; use `env:NAME` or `file:PATH`")]
+    #[error(
+        "`sim:` is the value of a simulator and may only be sent to 127.0.0.1, ::1 or localhost; use `env:NAME` or `file:PATH`"
+    )]
     SimAbroad,
     #[error("{name} cannot be read: {reason}")]
     Unresolved { name: String, reason: String },
@@ -97,7 +99,9 @@ impl Secrets {
             SecretRef::Sim(value) if is_loopback(url) => Ok(Secret::new(value)),
             SecretRef::Sim(_) => Err(SecretError::SimAbroad),
             SecretRef::Env(_) | SecretRef::File(_) => match (self.0)(&reference) {
-                Ok(text) if !text.trim_end_matches(['\r', '\n']).is_empty() => Ok(Secret::new(text.trim_end_matches(['\r', '\n']))),
+                Ok(text) if !text.trim_end_matches(['\r', '\n']).is_empty() => {
+                    Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
+                }
                 Ok(_) => Err(SecretError::Unresolved { name: reference.name(), reason: "it is empty".into() }),
                 Err(reason) => Err(SecretError::Unresolved { name: reference.name(), reason }),
             },
@@ -151,8 +155,13 @@ mod tests {
     #[test]
     fn simulator_values_stay_on_this_machine() {
         for (url, taken) in [
-            ("http://127.0.0.1:9001", true), ("http://localhost/x", true), ("http://[::1]:1", true), ("https://erp.example", false),
-            ("http://127.0.0.1.evil.example", false), ("http://127.0.0.1@evil.example", false), ("127.0.0.1", false),
+            ("http://127.0.0.1:9001", true),
+            ("http://localhost/x", true),
+            ("http://[::1]:1", true),
+            ("https://erp.example", false),
+            ("http://127.0.0.1.evil.example", false),
+            ("http://127.0.0.1@evil.example", false),
+            ("127.0.0.1", false),
         ] {
             assert_eq!(secrets().resolve("sim:crossdock-sim", url).is_ok(), taken, "{url}");
         }

@@ -185,7 +185,11 @@ mod tests {
     }
 
     fn stripe() -> Verifier {
-        Verifier::Timestamped { header: "stripe-signature".into(), secret: Secret::new("whsec_test_secret"), tolerance_ms: TOLERANCE_MS }
+        Verifier::Timestamped {
+            header: "stripe-signature".into(),
+            secret: Secret::new("whsec_test_secret"),
+            tolerance_ms: TOLERANCE_MS,
+        }
     }
 
     #[test]
@@ -228,7 +232,9 @@ mod tests {
                 Verifier::Body { header: "x-signature".into(), prefix: "sha256=".into(), encoding, secret: Secret::new("key") };
             let verify = |value: &str, body: &str| verifier.verify(&request("X-Signature", value, body), Timestamp(0));
             assert_eq!(verify(&format!("sha256={text}"), "{}"), Ok(()));
-            for (value, body) in [(text.clone(), "{}"), (format!("sha256={text}"), "{ }"), (format!("sha256={}", &text[2..]), "{}")] {
+            for (value, body) in
+                [(text.clone(), "{}"), (format!("sha256={text}"), "{ }"), (format!("sha256={}", &text[2..]), "{}")]
+            {
                 assert_eq!(verify(&value, body), Err(WebhookError::BadSignature), "{value} {body}");
             }
         }
@@ -240,7 +246,8 @@ mod tests {
         assert_eq!(verifier.verify(&request("X-Event-Id", "s", ""), Timestamp(0)), Ok(()));
         assert_eq!(verifier.verify(&request("X-Event-Id", "st", ""), Timestamp(0)), Err(WebhookError::BadSignature));
         let verifier = Verifier::Basic { user: "hub".into(), password: Secret::new("pw") };
-        let basic = |text: &str| verifier.verify(&request("Authorization", &format!("Basic {}", BASE64.encode(text)), ""), Timestamp(0));
+        let basic =
+            |text: &str| verifier.verify(&request("Authorization", &format!("Basic {}", BASE64.encode(text)), ""), Timestamp(0));
         assert_eq!(basic("hub:pw"), Ok(()));
         assert_eq!(basic("hub:pv"), Err(WebhookError::BadSignature));
     }

@@ -39,8 +39,14 @@ mod tests {
     #[test]
     fn a_misspelt_connector_is_corrected() {
         let config = SystemConfig {
-            name: "shop".into(), connector: "salesforce_b2c".into(), roles: Vec::new(), url: "http://127.0.0.1:1".into(), auth: Value::Null,
-            limits: Limits::default(), settings: Value::Null, mappings: Default::default(),
+            name: "shop".into(),
+            connector: "salesforce_b2c".into(),
+            roles: Vec::new(),
+            url: "http://127.0.0.1:1".into(),
+            auth: Value::Null,
+            limits: Limits::default(),
+            settings: Value::Null,
+            mappings: Default::default(),
         };
         let faults = build(&config, &Secrets::placeholders()).err().expect("no such connector");
         assert!(faults[0].message.contains("did you mean `salesforce-b2c`?"), "{}", faults[0]);

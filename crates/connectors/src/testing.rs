@@ -62,10 +62,6 @@ pub(crate) fn whole_call(operation: Operation, args: Value) -> Call {
     call
 }
 
-pub(crate) fn json(response: &Value) -> Response {
-    respond(200, response)
-}
-
 pub(crate) fn respond(status: u16, body: &Value) -> Response {
     Response::new(status, crossdock_value::to_json(body))
 }
@@ -78,7 +74,8 @@ pub(crate) fn body_of(request: &Request) -> Value {
 pub(crate) fn target_of(request: &Request) -> (Vec<String>, Vec<(String, String)>) {
     let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
     let path = path.split('/').filter(|part| !part.is_empty()).map(decode).collect();
-    let query = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(name, value)| (decode(name), decode(value))).collect();
+    let query =
+        query.split('&').filter_map(|pair| pair.split_once('=')).map(|(name, value)| (decode(name), decode(value))).collect();
     (path, query)
 }
 

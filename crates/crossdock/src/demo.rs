@@ -15,7 +15,10 @@ use crossdock_engine::{
     },
 };
 use crossdock_landscape::Landscape;
-use crossdock_server::{App, Auth, Principals};
+use crossdock_server::{
+    App, Auth, Principals,
+    auth::roles::{Role, Sites},
+};
 use crossdock_simulators::{
     Config, Expectation, World,
     serve::{self, Running as Systems},
@@ -55,6 +58,9 @@ pub struct Args {
     data: Option<PathBuf>,
 }
 
+/// The name of the demo's API key.
+const DEMO_KEY: &str = "demo";
+
 /// A demo that is up: hub, surfaces, systems.
 pub struct Demo {
     pub hub: Arc<Running>,
@@ -63,6 +69,8 @@ pub struct Demo {
     pub channel: String,
     pub address: SocketAddr,
     pub sign_in: Option<String>,
+    /// An operator's API key for the command line.
+    pub key: String,
 }
 
 pub async fn run(args: Args) -> ExitCode {
@@ -82,6 +90,7 @@ pub async fn run(args: Args) -> ExitCode {
     if let Some(token) = &demo.sign_in {
         say(format!("sign in  http://{address}/sign-in  with the token {token}"));
     }
+    say(format!("API key  export CROSSDOCK_KEY={}  for `crossdock trace ORDER --url http://{address}` and others", demo.key));
     match args.orders {
         Some(count) => {
             let outcome = judged(&demo, &args, count).await;
@@ -124,20 +133,28 @@ async fn start(args: &Args, folder: &Path) -> Result<Demo, String> {
 
     let path = folder.join("crossdock.db");
     let store = Arc::new(SqliteStore::open(&crossdock_store::sqlite::Options::new(&path)).map_err(|e| e.to_string())?);
-    let options = Options { reconcile_every: Some(Duration::minutes(1)), ..Options::default() };
+    let mut core = crossdock_engine::core::Config::default();
+    if args.orders.is_some() && args.faults.is_none() {
+        // Nothing holds up what a notice belongs to; who waits for the verdict should not wait for strays.
+        core.stray_after = Duration::seconds(15);
+    }
+    let options = Options { core, reconcile_every: Some(Duration::minutes(1)), ..Options::default() };
     let running = Running::start(store.clone(), store.clone(), wiring, Clock::System, options).await.map_err(|e| e.to_string())?;
 
     let (listener, address) = listen(args.listen).await?;
     let auth = Auth::new(Principals::default(), false, crossdock_server::random::system).map_err(|e| e.to_string())?;
     auth.load(&*store).await.map_err(|e| format!("{e:?}"))?;
     let sign_in = Some(auth.demo_token());
+    // Made anew at every start: the text of an earlier one is known to nobody any more.
+    auth.revoke_key(&*store, DEMO_KEY).await.map_err(|problem| problem.detail)?;
+    let key = auth.add_key(&*store, DEMO_KEY, Role::Operator, Sites::All).await.map_err(|problem| problem.detail)?;
     let panel = Arc::new(panel::Panel::new(systems.clone(), channel.clone()));
     let app = App::new(running.clone(), store.clone(), store.clone(), Arc::new(auth))
         .with_landscape(format!("demo, landscape {}", landscape.hash()))
         .with_demo(panel);
     tokio::spawn(crossdock_server::serve(listener, crossdock_server::router(app), std::future::pending()));
     systems.set_hub(Some(format!("http://{address}")));
-    Ok(Demo { hub: running, systems, store, channel, address, sign_in })
+    Ok(Demo { hub: running, systems, store, channel, address, sign_in, key })
 }
 
 /// The wished address, or the next free port after it.
@@ -214,7 +231,10 @@ async fn judged(demo: &Demo, args: &Args, count: u32) -> ExitCode {
     if args.faults.is_some() {
         faults::end(&demo.systems, &demo.hub).await;
     }
-    let verdict = judge::wait_and_judge(demo, &expectations).await;
+    let verdict = match judge::wait_and_judge(demo, &expectations, args.faults.is_some()).await {
+        Ok(verdict) => verdict,
+        Err(error) => return exit::fault(error),
+    };
     if args.json {
         println!("{}", verdict.to_json());
     } else {

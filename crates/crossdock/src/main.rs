@@ -5,12 +5,17 @@
 
 mod check;
 mod demo;
+mod exceptions;
 mod exit;
 mod fixture;
 mod hub;
+mod remote;
 mod run;
 mod schema;
 mod simulate;
+mod source;
+mod trace;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -33,6 +38,12 @@ enum Command {
     Check(check::Args),
     /// Run the simulated systems alone.
     Simulate(simulate::Args),
+    /// Show the whole life of one order with every attempt.
+    Trace(trace::Args),
+    /// List what waits for a person, and retry, skip or cancel it.
+    Exceptions(exceptions::Args),
+    /// Check the systems' ledgers and the hub's store against the invariants.
+    Verify(verify::Args),
     /// Write the JSON Schemas of the canonical objects into a folder.
     #[command(hide = true)]
     Schema(schema::Args),
@@ -52,6 +63,46 @@ fn main() -> ExitCode {
         Command::Run(args) => runtime.block_on(run::run(args)),
         Command::Check(args) => check::run(&args),
         Command::Simulate(args) => runtime.block_on(simulate::run(args)),
+        Command::Trace(args) => runtime.block_on(trace::run(args)),
+        Command::Exceptions(args) => runtime.block_on(exceptions::run(args)),
+        Command::Verify(args) => runtime.block_on(verify::run(args)),
         Command::Schema(args) => schema::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory, error::ErrorKind};
+
+    #[test]
+    fn every_command_has_help_and_its_arguments_fit_together() {
+        let mut cli = Cli::command();
+        cli.build();
+        cli.clone().debug_assert();
+        for command in cli.get_subcommands().filter(|command| !command.is_hide_set()) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            let told = Cli::try_parse_from(["crossdock", command.get_name(), "--help"]);
+            let told = told.err().map(|error| (error.kind(), error.exit_code()));
+            if command.get_name() != "help" {
+                assert_eq!(told, Some((ErrorKind::DisplayHelp, 0)), "{}", command.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn bad_usage_is_exit_code_two() {
+        for line in [
+            "trace",
+            "trace 1 --store a --url http://x",
+            "exceptions skip 1 --url http://x",
+            "exceptions retry 1",
+            "verify",
+            "verify --ledger erp",
+            "verify --ledger erp=x --settle soon",
+        ] {
+            let error = Cli::try_parse_from(std::iter::once("crossdock").chain(line.split(' '))).err();
+            assert_eq!(error.map(|error| error.exit_code()), Some(2), "{line}");
+        }
     }
 }

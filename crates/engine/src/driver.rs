@@ -1,6 +1,7 @@
 //! Lets the core run any flow without knowing its types.
 
 use crossdock_canonical::Timestamp;
+use crossdock_value::Value;
 use crossdock_flows::{Answer, Flow, Input, Plan, Policy};
 use serde_json::value::RawValue;
 use std::{any::Any, marker::PhantomData, sync::Arc};
@@ -15,6 +16,8 @@ pub trait Driver: Send + Sync {
     fn fresh(&self) -> State;
     fn read(&self, schema: u32, bytes: &[u8]) -> Result<State, String>;
     fn step(&self, state: &State, input: &Input, policy: &Policy, logic: u32, at: Timestamp) -> Step;
+    /// The document after a command that amends it; `None` for every other command.
+    fn amended(&self, command: &str, document: &Value, body: &Value) -> Option<Value>;
     /// What a state calls for, without hearing anything.
     fn plan(&self, state: &State, policy: &Policy, logic: u32, at: Timestamp) -> Plan;
 }
@@ -96,6 +99,10 @@ where
             .collect();
         let bytes = serde_json::to_vec(&after).expect("states are plain data with string keys").into();
         Step { state: State(Arc::new(after)), bytes, events, answer: heard.answer, plan }
+    }
+
+    fn amended(&self, command: &str, document: &Value, body: &Value) -> Option<Value> {
+        F::amended(command, document, body)
     }
 
     fn plan(&self, state: &State, policy: &Policy, logic: u32, at: Timestamp) -> Plan {

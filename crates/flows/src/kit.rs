@@ -4,7 +4,7 @@ use crate::{Ended, Flow, Heard};
 use crossdock_canonical::{Outcome, Timestamp};
 use crossdock_value::Value;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Declares a flow's step table: the names stored for ever, what each asks of which role, the business event when it is done,
 /// and the step that undoes it.
@@ -56,19 +56,25 @@ macro_rules! steps {
 }
 
 /// How the effects of a process ended, by name. What is not here is open, or was never asked for.
+///
+/// A sorted list with shared texts: states are cloned at every input, and this is their longest part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent, bound = "S: Ord + Serialize + DeserializeOwned")]
-pub struct Ends<S>(BTreeMap<S, BTreeMap<String, Ended>>);
+#[serde(transparent, bound = "S: Serialize + DeserializeOwned")]
+pub struct Ends<S>(Vec<(S, Arc<str>, Ended)>);
 
 impl<S> Default for Ends<S> {
     fn default() -> Self {
-        Self(BTreeMap::new())
+        Self(Vec::new())
     }
 }
 
 impl<S: Ord + Copy> Ends<S> {
+    fn place(&self, step: S, intent: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(s, i, _)| s.cmp(&step).then_with(|| (**i).cmp(intent)))
+    }
+
     pub fn get(&self, step: S, intent: &str) -> Option<Ended> {
-        self.0.get(&step)?.get(intent).copied()
+        self.place(step, intent).ok().map(|at| self.0[at].2)
     }
 
     /// Done, or skipped by a person.
@@ -82,7 +88,7 @@ impl<S: Ord + Copy> Ends<S> {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (S, &str, Ended)> {
-        self.0.iter().flat_map(|(step, intents)| intents.iter().map(|(intent, ended)| (*step, intent.as_str(), *ended)))
+        self.0.iter().map(|(step, intent, ended)| (*step, &**intent, *ended))
     }
 
     /// Whether an end says something new. A refusal may still become *done* (a person had it retried); what is done can only be
@@ -101,7 +107,10 @@ impl<S: Ord + Copy> Ends<S> {
     pub fn record(&mut self, step: S, intent: &str, ended: Ended) -> bool {
         let news = self.is_news(step, intent, ended);
         if news {
-            self.0.entry(step).or_default().insert(intent.to_owned(), ended);
+            match self.place(step, intent) {
+                Ok(at) => self.0[at].2 = ended,
+                Err(at) => self.0.insert(at, (step, Arc::from(intent), ended)),
+            }
         }
         news
     }

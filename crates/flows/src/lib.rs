@@ -51,6 +51,11 @@ pub trait Flow {
     /// The business name of an event, for the journal and subscribers: `order.accepted`.
     fn event_name(event: &Self::Event) -> &'static str;
 
+    /// The document after a command that amends it, should the command be taken; `None` for every other command.
+    fn amended(_command: &str, _document: &Value, _body: &Value) -> Option<Value> {
+        None
+    }
+
     /// Reads a state written under an older `SCHEMA`.
     fn upcast(schema: u32, state: Value) -> Result<Self::State, UpcastError> {
         if schema == Self::SCHEMA {

@@ -61,8 +61,9 @@ use crate::{
 };
 use crossdock_canonical::{LineId, Money, OrderRef, ShipmentId, Timestamp, shipment::ShipmentNotice};
 use rust_decimal::Decimal;
+use crossdock_value::Value;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 steps! {
     /// Says "taken" to the storefront, so that nobody else takes the order: the first effect of every order.
@@ -125,7 +126,7 @@ pub enum State {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Life {
     pub reference: OrderRef,
-    pub sold: Sold,
+    pub sold: Arc<Sold>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
     /// The storefront shows another order than the one accepted.
@@ -266,7 +267,7 @@ pub struct Location {
 pub enum Event {
     Accepted {
         reference: OrderRef,
-        sold: Sold,
+        sold: Arc<Sold>,
         faults: Vec<Fault>,
     },
     Unreadable {
@@ -274,7 +275,7 @@ pub enum Event {
     },
     /// A person sent a whole corrected document.
     Corrected {
-        sold: Sold,
+        sold: Arc<Sold>,
         faults: Vec<Fault>,
     },
     /// A person mended addresses or accepted the totals; these faults are left.
@@ -420,6 +421,10 @@ impl Flow for OrderFlow {
         }
     }
 
+    fn amended(command: &str, document: &Value, body: &Value) -> Option<Value> {
+        (command == "amend").then(|| validate::amended(document, body))
+    }
+
     fn event_name(event: &Event) -> &'static str {
         match event {
             Event::Accepted { .. } => "order.accepted",
@@ -469,7 +474,7 @@ fn consequence(life: &Life, policy: &Policy) -> Option<Event> {
 // ---- folding -----------------------------------------------------------------------------------------------------------------
 
 impl Life {
-    fn new(reference: OrderRef, sold: Sold, faults: Vec<Fault>) -> Self {
+    fn new(reference: OrderRef, sold: Arc<Sold>, faults: Vec<Fault>) -> Self {
         let shipments = lines::plan(&sold, &BTreeMap::new());
         Self {
             reference,
@@ -514,6 +519,7 @@ impl Life {
 }
 
 fn apply_placed(life: &mut Life, event: &Event, at: Timestamp) {
+    life.tells.stale |= tell::may_change_lines(event);
     match event {
         Event::Accepted { .. } | Event::Unreadable { .. } => {}
         Event::Corrected { sold, faults } => {

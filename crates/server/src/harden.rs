@@ -83,9 +83,8 @@ async fn guarded(handler: impl Future<Output = Response>) -> Response {
 
 /// The caller's own id when it is harmless, so that one request can be followed through several services.
 fn take_or_make_id(headers: &HeaderMap, counter: &AtomicU64) -> String {
-    let harmless = |id: &&str| {
-        (8..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-    };
+    let harmless =
+        |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     match headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(harmless) {
         Some(id) => id.to_owned(),
         // An odd multiplier walks through all values before one comes again.
@@ -96,7 +95,8 @@ fn take_or_make_id(headers: &HeaderMap, counter: &AtomicU64) -> String {
 /// Whether a failure should be shown as a page: a browser asked for one outside the APIs.
 fn wants_page(method: &Method, path: &str, headers: &HeaderMap) -> bool {
     const APIS: [&str; 7] = ["/experience/", "/process/", "/system/", "/inbound/", "/events/", "/admin/", "/metrics"];
-    let html = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("text/html"));
+    let html =
+        headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("text/html"));
     html && method != Method::HEAD && !APIS.iter().any(|prefix| path.starts_with(prefix))
 }
 

@@ -101,9 +101,9 @@ fn responses(route: &Route, doc: &Doc, problem: &schemars::Schema, schemas: &mut
     };
     for code in doc.problems.iter().chain(always) {
         let status = code.status().as_u16().to_string();
-        let answer = responses.entry(status).or_insert_with(|| {
-            json!({"description": "", "content": {"application/problem+json": {"schema": problem}}})
-        });
+        let answer = responses
+            .entry(status)
+            .or_insert_with(|| json!({"description": "", "content": {"application/problem+json": {"schema": problem}}}));
         let known = answer["description"].as_str().unwrap_or_default();
         let joined = if known.is_empty() { code.as_str().to_owned() } else { format!("{known}, {}", code.as_str()) };
         answer["description"] = joined.into();

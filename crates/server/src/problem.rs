@@ -273,9 +273,7 @@ impl From<HubError> for Problem {
                 WebhookError::BadSignature => Self::of(Code::WebhookUnverified),
                 WebhookError::Stale => Self::of(Code::WebhookStale),
                 WebhookError::Malformed(reason) => Self::new(Code::WebhookMalformed, reason),
-                WebhookError::Unsupported(system) => {
-                    Self::new(Code::WebhookUnsupported, format!("{system} takes no webhooks."))
-                }
+                WebhookError::Unsupported(system) => Self::new(Code::WebhookUnsupported, format!("{system} takes no webhooks.")),
             },
             HubError::Malformed(reason) => Self::new(Code::InvalidRequest, reason),
             HubError::Store(error) => error.into(),

@@ -1,1 +1,11 @@
-//! 
+//! Campaigns: long runs that try to break the hub's promises, each with a short form among the normal tests.
+//!
+//! - `sim`: seeded simulation of the real core, flows, connectors and landscape against the simulated systems, with faults.
+//! - `bugs`: bugs planted on purpose, each of which a named test must catch.
+//!
+//! Nothing here is part of the hub, and nothing of the hub depends on it.
+
+pub mod bugs;
+pub mod sim;
+mod town;
+mod wiring;

@@ -135,7 +135,9 @@ impl Body {
                 for (target, source) in map.iter() {
                     let at = join(path, target);
                     match source {
-                        Value::Str(source) => fields.extend(Expression::compile(source, &at, faults).map(|e| (target.to_string(), e))),
+                        Value::Str(source) => {
+                            fields.extend(Expression::compile(source, &at, faults).map(|e| (target.to_string(), e)))
+                        }
                         other => faults.push(fault(at, format!("expected a jq expression, found {}", other.kind()))),
                     }
                 }

@@ -16,7 +16,8 @@ use crossdock_connect::config::{ConfigFault, SystemConfig};
 use crossdock_connect::http::{self, Method, Request, Response, percent};
 use crossdock_connect::secret::Secrets;
 use crossdock_connect::{
-    About, Call, Capability, Connector, Exchange, Message, Next, NextPoll, NextProbe, PrepareError, Prepared, Probe, Token, WebhookError,
+    About, Call, Capability, Connector, Exchange, Message, Next, NextPoll, NextProbe, PrepareError, Prepared, Probe, Token,
+    WebhookError,
 };
 use crossdock_value::{Value, value};
 use expression::Expression;
@@ -78,7 +79,12 @@ fn headers_of(headers: &[(String, String)]) -> Value {
 }
 
 /// The requests of a step list, with the look-up of a missing id in front.
-fn requests(find: Option<&Find>, steps: &[&Step], context: &Value, overrides: Option<&expression::Body>) -> Result<Vec<Request>, (String, String)> {
+fn requests(
+    find: Option<&Find>,
+    steps: &[&Step],
+    context: &Value,
+    overrides: Option<&expression::Body>,
+) -> Result<Vec<Request>, (String, String)> {
     let at = |target: &'static str| move |reason: String| (target.to_owned(), reason);
     let mut context = context.clone();
     let mut requests = Vec::new();
@@ -157,7 +163,12 @@ impl HttpJson {
 
     /// Walks the requests: the look-up if there is one, then each step. `done` says whether an answer lets the next one follow.
     fn walk<'r>(
-        &self, action: &Action, requests: &[Request], exchanges: &'r [Exchange], context: &Value, nature: Nature,
+        &self,
+        action: &Action,
+        requests: &[Request],
+        exchanges: &'r [Exchange],
+        context: &Value,
+        nature: Nature,
         done: impl Fn(usize, &Response) -> bool,
     ) -> Turn<'r> {
         let looks_up = requests.iter().any(|request| request.target.contains(FOUND));
@@ -214,7 +225,9 @@ impl HttpJson {
             let outcome = classify::answered(response, action.nature, self.credentials());
             match outcome.class {
                 // It is applied; what failed is our reading of it. The probe may read more.
-                OutcomeClass::Done | OutcomeClass::Accepted if action.nature == Nature::Change => Outcome::unknown("unreadable_answer", reason),
+                OutcomeClass::Done | OutcomeClass::Accepted if action.nature == Nature::Change => {
+                    Outcome::unknown("unreadable_answer", reason)
+                }
                 OutcomeClass::Done | OutcomeClass::Accepted => Outcome::misconfigured("unreadable_answer", reason),
                 _ => outcome,
             }
@@ -239,7 +252,10 @@ impl HttpJson {
                 None => format!("http_{}", response.status),
             };
             outcome.retry_after_ms = match &rule.retry_after {
-                Some(seconds) => seconds.run(&answered)?.as_decimal().and_then(|s| (s * crossdock_value::Decimal::from(1_000)).round().try_into().ok()),
+                Some(seconds) => seconds
+                    .run(&answered)?
+                    .as_decimal()
+                    .and_then(|s| (s * crossdock_value::Decimal::from(1_000)).round().try_into().ok()),
                 None => classify::wait(rule.class, response),
             };
         }
@@ -251,7 +267,8 @@ impl HttpJson {
                 if let Some(evidence) = evidence {
                     outcome.evidence = evidence.run(&answered)?;
                 }
-                let identities = identities.or(if outcome.class == OutcomeClass::Done { action.identities.as_ref() } else { None });
+                let identities =
+                    identities.or(if outcome.class == OutcomeClass::Done { action.identities.as_ref() } else { None });
                 if let Some(identities) = identities {
                     outcome.identities = read_identities(&identities.run(&answered)?)?;
                 }
@@ -278,13 +295,14 @@ impl HttpJson {
                 None => String::new(),
             };
             let mut outcome = Outcome::new(verdict.class, code, "");
+            if verdict.verdict == Finding::Absent {
+                return Ok(Probe::Absent);
+            }
             if let Some(evidence) = verdict.evidence.as_ref().or(action.evidence.as_ref()) {
                 outcome.evidence = evidence.run(&answered)?;
             }
-            if verdict.class == OutcomeClass::Done {
-                if let Some(identities) = &action.identities {
-                    outcome.identities = read_identities(&identities.run(&answered)?)?;
-                }
+            if let (OutcomeClass::Done, Some(identities)) = (verdict.class, &action.identities) {
+                outcome.identities = read_identities(&identities.run(&answered)?)?;
             }
             return Ok(match verdict.verdict {
                 Finding::Absent => Probe::Absent,
@@ -396,7 +414,9 @@ impl Connector for HttpJson {
         match self.walk(action, &requests, exchanges, &context, action.nature, through) {
             Turn::Send(request) => Next::Send(request),
             Turn::Answered(n, response) => Next::End(outcome(n, response)),
-            Turn::NotFound => Next::End(Outcome::refused("record_not_found", "the record that this is about is not in the system")),
+            Turn::NotFound => {
+                Next::End(Outcome::refused("record_not_found", "the record that this is about is not in the system"))
+            }
             Turn::Broken(outcome) => Next::End(outcome),
         }
     }
@@ -423,7 +443,8 @@ impl Connector for HttpJson {
         match self.walk(action, &requests, exchanges, &context, Nature::Read, |_, _| true) {
             Turn::Send(request) => NextProbe::Send(request),
             Turn::Answered(_, response) => NextProbe::End(
-                self.verdict(action, &context, response).unwrap_or_else(|reason| Probe::Unclear(Outcome::misconfigured("probe", reason))),
+                self.verdict(action, &context, response)
+                    .unwrap_or_else(|reason| Probe::Unclear(Outcome::misconfigured("probe", reason))),
             ),
             // What it would belong to is not there.
             Turn::NotFound => NextProbe::End(Probe::Absent),
@@ -435,7 +456,9 @@ impl Connector for HttpJson {
         let failed = |target: String, reason: String| PrepareError::Mapping { target, reason };
         let body = crossdock_value::parse(body, &Default::default()).map_err(|e| failed(String::new(), e.to_string()))?;
         match self.compiled.translate.get(kind) {
-            Some(mapping) => mapping.run(&value!({"body": body})).map_err(|(target, reason)| failed(format!("{kind}.{target}"), reason)),
+            Some(mapping) => {
+                mapping.run(&value!({"body": body})).map_err(|(target, reason)| failed(format!("{kind}.{target}"), reason))
+            }
             None => Ok(body),
         }
     }
@@ -443,7 +466,8 @@ impl Connector for HttpJson {
     fn webhook(&self, system: &SystemName, request: &Request, now: Timestamp) -> Result<Vec<Message>, WebhookError> {
         let Some(inbound) = &self.compiled.inbound else { return Err(WebhookError::Unsupported(system.clone())) };
         inbound.verifier.verify(request, now)?;
-        let body = crossdock_value::parse(&request.body, &Default::default()).map_err(|e| WebhookError::Malformed(e.to_string()))?;
+        let body =
+            crossdock_value::parse(&request.body, &Default::default()).map_err(|e| WebhookError::Malformed(e.to_string()))?;
         let input = value!({"headers": (headers_of(&request.headers)), "body": body});
         self.messages(&inbound.messages, &input, &request.body).map_err(WebhookError::Malformed)
     }

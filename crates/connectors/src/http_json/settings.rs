@@ -167,7 +167,8 @@ pub(super) fn compile(config: &SystemConfig, secrets: &Secrets, faults: &mut Vec
     let poll = poll(&mut s, inbound.as_ref(), faults);
     let translate = translate(&mut s, config, faults);
     for name in config.mappings.keys() {
-        let known = name.parse::<Operation>().is_ok_and(|operation| operations.contains_key(&operation)) || translate.contains_key(name);
+        let known =
+            name.parse::<Operation>().is_ok_and(|operation| operations.contains_key(&operation)) || translate.contains_key(name);
         if !known {
             faults.push(fault(join("mappings", name), "this mapping belongs to no operation and no message of the system"));
         }
@@ -228,7 +229,13 @@ fn operation(name: &str, path: &str, faults: &mut Vec<ConfigFault>) -> Option<Op
     }
 }
 
-fn action(mut s: Section<'_>, value: &Value, defaults: &Defaults, overrides: Option<Body>, faults: &mut Vec<ConfigFault>) -> Option<Action> {
+fn action(
+    mut s: Section<'_>,
+    value: &Value,
+    defaults: &Defaults,
+    overrides: Option<Body>,
+    faults: &mut Vec<ConfigFault>,
+) -> Option<Action> {
     let known = faults.len();
     let find = match s.get("find") {
         Value::Null => None,
@@ -268,11 +275,15 @@ fn action(mut s: Section<'_>, value: &Value, defaults: &Defaults, overrides: Opt
     let key_lifetime_ms = key_lifetime(&mut s, defaults.key_lifetime_ms, faults);
     let settling_ms = s.duration("settling", defaults.settling_ms, faults);
     let timeout_ms = s.duration("timeout", defaults.timeout_ms, faults);
-    if probe.is_none() && !reads && value.get("probe").is_null() && matches!(identity, Identity::UniqueReference | Identity::LookupOnly) {
+    if probe.is_none()
+        && !reads
+        && value.get("probe").is_null()
+        && matches!(identity, Identity::UniqueReference | Identity::LookupOnly)
+    {
         faults.push(fault(s.path_of("probe"), "this identity promises that an effect can be found: say how, in `probe`"));
     }
     s.finish(faults);
-    (faults.len() == known).then(|| Action {
+    (faults.len() == known).then_some(Action {
         identity,
         key_lifetime_ms,
         settling_ms,
@@ -432,7 +443,9 @@ fn headers(value: &Value, path: &str, faults: &mut Vec<ConfigFault>) -> Vec<(Str
         let at = join(path, name);
         let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
         match source.as_str() {
-            Some(source) if plain => headers.extend(Expression::compile(source, &at, faults).map(|e| (name.to_ascii_lowercase(), e))),
+            Some(source) if plain => {
+                headers.extend(Expression::compile(source, &at, faults).map(|e| (name.to_ascii_lowercase(), e)))
+            }
             Some(_) => faults.push(fault(at, "a header's name has letters, digits and dashes only")),
             None => faults.push(fault(at, "expected a jq expression; a fixed text is written '\"like this\"'")),
         }

@@ -139,7 +139,11 @@ fn some_lines() -> Value {
 }
 
 fn every_piece() -> Value {
-    value!([(pieces("line-sweater", "100101-M", "2")), (pieces("line-set", "100201", "1")), (pieces("line-sample", "100900", "1"))])
+    value!([
+        (pieces("line-sweater", "100101-M", "2")),
+        (pieces("line-set", "100201", "1")),
+        (pieces("line-sample", "100900", "1"))
+    ])
 }
 
 fn sales_order() -> (&'static str, Value) {
@@ -149,21 +153,57 @@ fn sales_order() -> (&'static str, Value) {
 #[test]
 fn every_operation_of_the_demos_systems_keeps_the_promises_of_a_connector() {
     let eur = |amount: &str| money(amount, "EUR");
-    let all = value!([(pieces("line-sweater", "", "2")), (pieces("line-set", "", "1")), (pieces("line-sample", "", "1")), (pieces("gift-1", "", "1"))]);
+    let all = value!([
+        (pieces("line-sweater", "", "2")),
+        (pieces("line-set", "", "1")),
+        (pieces("line-sample", "", "1")),
+        (pieces("gift-1", "", "1"))
+    ]);
     let id = whole_call(Operation::Screen, Value::Null).order.order_id();
     let fulfilment_order = ("fulfilment-orders", value!({"id": "FO-3", "external_reference": "sfcc/RefArch-DE/00000410#me"}));
     let reservation = ("reservations", value!({"id": (id.as_str()), "state": "reserved"}));
     let card = value!({"payment": "pay-gift", "amount": (eur("25.00")), "transaction": "GA-1", "token": "gc_4f2a7788", "reason": "cancelled"});
     let saved = ("transactions", value!({"id": (id.as_str()), "state": "saved"}));
-    let nothing: Vec<(&'static str, Value)> = Vec::new();
-    let cases: Vec<(&str, Operation, Value, Vec<(&'static str, Value)>)> = vec![
-        (ERP, Operation::ErpCreateOrder, value!({"lines": (all.clone()), "total": (eur("265.67")), "shipments": []}), nothing.clone()),
+    let nothing = Vec::new();
+    type Records = Vec<(&'static str, Value)>;
+    let cases: Vec<(&str, Operation, Value, Records)> = vec![
+        (
+            ERP,
+            Operation::ErpCreateOrder,
+            value!({"lines": (all.clone()), "total": (eur("265.67")), "shipments": []}),
+            nothing.clone(),
+        ),
         (ERP, Operation::ErpCancelOrder, value!({"lines": (some_lines()), "whole": false}), vec![sales_order()]),
-        (ERP, Operation::ErpPostDelivery, value!({"shipment": "me", "lines": (some_lines()), "tracking": "TRK1"}), vec![sales_order()]),
-        (ERP, Operation::ErpPostInvoice, value!({"shipment": "me", "amount": (eur("1.00")), "tax": (eur("0.16"))}), vec![sales_order()]),
-        (ERP, Operation::ErpPostPayment, value!({"payment": "pay-card", "amount": (eur("1.00")), "kind": "capture"}), vec![sales_order()]),
-        (ERP, Operation::ErpPostPayment, value!({"payment": "pay-card", "amount": (eur("1.00")), "kind": "refund"}), vec![sales_order()]),
-        (WAREHOUSE, Operation::WmsRelease, value!({"shipment": "me", "lines": (some_lines()), "delivery": "ship"}), nothing.clone()),
+        (
+            ERP,
+            Operation::ErpPostDelivery,
+            value!({"shipment": "me", "lines": (some_lines()), "tracking": "TRK1"}),
+            vec![sales_order()],
+        ),
+        (
+            ERP,
+            Operation::ErpPostInvoice,
+            value!({"shipment": "me", "amount": (eur("1.00")), "tax": (eur("0.16"))}),
+            vec![sales_order()],
+        ),
+        (
+            ERP,
+            Operation::ErpPostPayment,
+            value!({"payment": "pay-card", "amount": (eur("1.00")), "kind": "capture"}),
+            vec![sales_order()],
+        ),
+        (
+            ERP,
+            Operation::ErpPostPayment,
+            value!({"payment": "pay-card", "amount": (eur("1.00")), "kind": "refund"}),
+            vec![sales_order()],
+        ),
+        (
+            WAREHOUSE,
+            Operation::WmsRelease,
+            value!({"shipment": "me", "lines": (some_lines()), "delivery": "ship"}),
+            nothing.clone(),
+        ),
         (WAREHOUSE, Operation::WmsCancel, value!({"shipment": "me", "lines": (some_lines())}), vec![fulfilment_order]),
         (INVENTORY, Operation::Reserve, value!({"lines": (some_lines())}), nothing.clone()),
         (INVENTORY, Operation::ReleaseStock, value!({"lines": (some_lines())}), vec![reservation.clone()]),
@@ -213,13 +253,22 @@ fn decimal(value: &Value) -> crossdock_value::Decimal {
 #[test]
 fn an_erp_order_adds_up_to_what_the_shopper_pays_also_when_lines_are_gone() {
     let connector = built(ERP);
-    let all = value!([(pieces("line-sweater", "", "2")), (pieces("line-set", "", "1")), (pieces("line-sample", "", "1")), (pieces("gift-1", "", "1"))]);
+    let all = value!([
+        (pieces("line-sweater", "", "2")),
+        (pieces("line-set", "", "1")),
+        (pieces("line-sample", "", "1")),
+        (pieces("gift-1", "", "1"))
+    ]);
     let part = value!([(pieces("line-sweater", "", "1")), (pieces("gift-1", "", "1"))]);
     for (lines, total) in [(all, "265.67"), (part, "131.02")] {
         let call = whole_call(Operation::ErpCreateOrder, value!({"lines": lines, "total": (money(total, "EUR"))}));
         let body = body_of(&sent(&*connector, &call));
         let rows = body.get("lines").as_arr().into_iter().chain(body.get("charges").as_arr()).flatten();
-        assert_eq!(rows.map(|row| decimal(row.get("amount"))).sum::<crossdock_value::Decimal>(), decimal(body.get("total")), "{body}");
+        assert_eq!(
+            rows.map(|row| decimal(row.get("amount"))).sum::<crossdock_value::Decimal>(),
+            decimal(body.get("total")),
+            "{body}"
+        );
         assert_eq!(body.get("total").as_str(), Some(total));
     }
 }
@@ -247,7 +296,8 @@ fn a_known_id_saves_the_look_up() {
 fn the_tax_quote_takes_the_orders_discounts_off_its_lines() {
     let connector = built(TAX);
     let body = body_of(&sent(&*connector, &call(Operation::TaxQuote, Value::Null)));
-    let sum: crossdock_value::Decimal = body.get("lines").as_arr().expect("lines").iter().map(|line| decimal(line.get("amount"))).sum();
+    let sum: crossdock_value::Decimal =
+        body.get("lines").as_arr().expect("lines").iter().map(|line| decimal(line.get("amount"))).sum();
     // 265.67 less the gift certificate, which is not taxed when it is sold.
     assert!((sum - decimal(&value!("215.67"))).abs() <= decimal(&value!("0.01")), "{body}");
     assert_eq!((body.get("country").as_str(), body.get("taxation").as_str()), (Some("DE"), Some("gross")));
@@ -292,7 +342,8 @@ fn answers_are_classified_by_rules_first_and_by_the_table_after() {
 }
 
 fn notification(secret: &str, body: &str) -> Request {
-    let hex: String = Mac::new(secret.as_bytes()).with(body.as_bytes()).finish().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String =
+        Mac::new(secret.as_bytes()).with(body.as_bytes()).finish().iter().map(|byte| format!("{byte:02x}")).collect();
     Request::new(Method::Post, "/inbound/v1/warehouse").header("X-Signature", format!("sha256={hex}")).json(body.as_bytes())
 }
 
@@ -310,7 +361,10 @@ fn a_notification_is_verified_addressed_and_translated() {
     assert_eq!(&*messages[0].body, SHIPPED.as_bytes(), "the raw bytes are kept");
     let notice = connector.translate("shipment.notice", &messages[0].body).expect("translates");
     let notice: crossdock_canonical::shipment::ShipmentNotice = crossdock_value::from_value(&notice).expect("a notice");
-    assert_eq!((notice.shipment.as_str(), notice.parcel.as_deref(), notice.tracking.as_deref()), ("me", Some("P-1"), Some("TRK1")));
+    assert_eq!(
+        (notice.shipment.as_str(), notice.parcel.as_deref(), notice.tracking.as_deref()),
+        ("me", Some("P-1"), Some("TRK1"))
+    );
     assert_eq!(notice.lines[0].quantity.to_string(), "2 EA");
     let forged = connector.webhook(&system, &notification("other", SHIPPED), Timestamp(0));
     assert_eq!(forged, Err(WebhookError::BadSignature));
@@ -382,7 +436,10 @@ mappings: {erp.cancel_order: {x: '.key'}}
         ("settings.extra", "not a setting"),
         ("mappings[erp.cancel_order]", "belongs to no operation"),
     ] {
-        assert!(told.iter().any(|fault| fault.starts_with(&format!("{path}: ")) && fault.contains(said)), "{path} {said}\n{told:#?}");
+        assert!(
+            told.iter().any(|fault| fault.starts_with(&format!("{path}: ")) && fault.contains(said)),
+            "{path} {said}\n{told:#?}"
+        );
     }
     let probe = faults.iter().find(|fault| fault.path.ends_with("probe.path")).expect("listed");
     let span = probe.span.clone().expect("a place within the text");
@@ -391,7 +448,9 @@ mappings: {erp.cancel_order: {x: '.key'}}
 
 #[test]
 fn a_landscape_mapping_sets_fields_on_the_body() {
-    let yaml = format!("{NOTIFICATION}\nmappings: {{notification.send: {{template: '\"loud_\" + .args.template', data.tone: '\"warm\"', locale: 'null'}}}}");
+    let yaml = format!(
+        "{NOTIFICATION}\nmappings: {{notification.send: {{template: '\"loud_\" + .args.template', data.tone: '\"warm\"', locale: 'null'}}}}"
+    );
     let body = body_of(&sent(&*built(&yaml), &call(Operation::Notify, value!({"template": "order_confirmed"}))));
     assert_eq!((body.get("template").as_str(), body.at("data.tone").as_str()), (Some("loud_order_confirmed"), Some("warm")));
     assert!(body.get("locale").is_null());

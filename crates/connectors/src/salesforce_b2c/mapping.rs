@@ -7,8 +7,8 @@
 use super::Settings;
 use crate::fields::{Fields, Read, grouped};
 use crossdock_canonical::order::{
-    Address, Attribute, Attributes, Component, Coupon, Customer, Delivery, Line, LineKind, LineOption, Note, Order, PlannedShipment,
-    PriceAdjustment, ShippingCharge, Taxation, Totals,
+    Address, Attribute, Attributes, Component, Coupon, Customer, Delivery, Line, LineKind, LineOption, Note, Order,
+    PlannedShipment, PriceAdjustment, ShippingCharge, Taxation, Totals,
 };
 use crossdock_canonical::payment::{Payment, Tender};
 use crossdock_canonical::{Currency, Money, Quantity};
@@ -60,7 +60,9 @@ impl Basis {
         Ok(match (net, gross, tax) {
             (Some(net), Some(gross), _) => Some(Amount { net, tax: gross - net, gross }),
             (Some(net), None, tax) => Some(Amount { net, tax: tax.unwrap_or_default(), gross: net + tax.unwrap_or_default() }),
-            (None, Some(gross), tax) => Some(Amount { net: gross - tax.unwrap_or_default(), tax: tax.unwrap_or_default(), gross }),
+            (None, Some(gross), tax) => {
+                Some(Amount { net: gross - tax.unwrap_or_default(), tax: tax.unwrap_or_default(), gross })
+            }
             (None, None, tax) => number("basePrice")?.map(|base| self.split(base, tax.unwrap_or_default())),
         })
     }
@@ -84,7 +86,8 @@ pub(super) fn order(settings: &Settings, value: &Value) -> Read<Order> {
         None if settings.sites.len() == 1 => settings.sites[0].clone(),
         None => return Err(f.missing("siteId")),
     };
-    let currency: Currency = f.text("currency")?.ok_or_else(|| f.missing("currency"))?.parse().map_err(|e| f.fault("currency", format!("{e}")))?;
+    let currency: Currency =
+        f.text("currency")?.ok_or_else(|| f.missing("currency"))?.parse().map_err(|e| f.fault("currency", format!("{e}")))?;
     let taxation = match f.text("taxation")?.as_deref() {
         Some("gross") => Taxation::Gross,
         Some("net") => Taxation::Net,
@@ -201,7 +204,12 @@ fn options_are_apart(items: &[Fields<'_>], sub_total: Option<Decimal>) -> bool {
 }
 
 fn product_line(
-    settings: &Settings, basis: &Basis, shipments: &[PlannedShipment], mut f: Fields<'_>, n: usize, options_apart: bool,
+    settings: &Settings,
+    basis: &Basis,
+    shipments: &[PlannedShipment],
+    mut f: Fields<'_>,
+    n: usize,
+    options_apart: bool,
 ) -> Read<Line> {
     let id = match f.text("itemId")? {
         Some(id) => id,
@@ -252,8 +260,9 @@ fn product_line(
     }
 
     let shipment = f.text("shipmentId")?;
-    let is_digital = shipment.as_ref().is_some_and(|id| shipments.iter().any(|s| s.id.as_str() == id && s.delivery == Delivery::Digital))
-        || f.peek(&settings.digital_attribute).as_bool() == Some(true);
+    let is_digital =
+        shipment.as_ref().is_some_and(|id| shipments.iter().any(|s| s.id.as_str() == id && s.delivery == Delivery::Digital))
+            || f.peek(&settings.digital_attribute).as_bool() == Some(true);
     let kind = match (is_digital, f.flag("bonusProductLineItem")?.unwrap_or(false)) {
         (true, _) => LineKind::Digital,
         (false, true) => LineKind::Bonus,
@@ -297,12 +306,13 @@ fn product_line(
 /// `adjustedTax` is the tax after them where the platform spreads them over the lines, which `priceAfterOrderDiscount` tells. Then the
 /// tax before all adjustments and that of the line's own ones make it up.
 fn line_tax(f: &mut Fields<'_>, of_adjustments: Decimal) -> Read<Decimal> {
-    let (after_item, after_order) = (f.peek("priceAfterItemDiscount").as_decimal(), f.peek("priceAfterOrderDiscount").as_decimal());
+    let (after_item, after_order) =
+        (f.peek("priceAfterItemDiscount").as_decimal(), f.peek("priceAfterOrderDiscount").as_decimal());
     let spread = after_item.is_some() && after_order.is_some() && after_item != after_order;
-    if !spread || f.peek("tax").is_null() {
-        if let Some(tax) = f.decimal("adjustedTax")? {
-            return Ok(tax);
-        }
+    if (!spread || f.peek("tax").is_null())
+        && let Some(tax) = f.decimal("adjustedTax")?
+    {
+        return Ok(tax);
     }
     Ok(f.decimal("tax")?.unwrap_or_default() + of_adjustments)
 }
@@ -404,7 +414,8 @@ fn shipment(settings: &Settings, mut f: Fields<'_>) -> Read<PlannedShipment> {
         },
     };
     let store = f.peek(&settings.store_attribute).as_str().filter(|store| !store.is_empty()).map(str::to_owned);
-    let named = |methods: &[String]| method.as_ref().is_some_and(|method| methods.iter().any(|known| known.eq_ignore_ascii_case(method)));
+    let named =
+        |methods: &[String]| method.as_ref().is_some_and(|method| methods.iter().any(|known| known.eq_ignore_ascii_case(method)));
     let delivery = if store.is_some() || named(&settings.pickup_methods) {
         Delivery::Pickup
     } else if named(&settings.digital_methods) {

@@ -264,7 +264,8 @@ impl Connector for SalesforceB2c {
         let request = match wire::status_field(call.operation) {
             Some(field) => {
                 let status = required(&call.args, "status")?;
-                Request::new(Method::Put, self.target(call, Some(field.resource))).json(crossdock_value::to_json(&value!({"status": status})))
+                Request::new(Method::Put, self.target(call, Some(field.resource)))
+                    .json(crossdock_value::to_json(&value!({"status": status})))
             }
             None if call.operation == Operation::HubState => {
                 // The attribute is of type text: the state travels as JSON within JSON.
@@ -315,7 +316,9 @@ impl Connector for SalesforceB2c {
                     .map_err(|e| PrepareError::Mapping { target: String::new(), reason: e.to_string() })?;
                 Ok(value!({"reason": (raw.get("cancelCode").clone()), "text": (raw.get("cancelDescription").clone())}))
             }
-            other => Err(PrepareError::Mapping { target: other.to_owned(), reason: "the storefront sends no such message".into() }),
+            other => {
+                Err(PrepareError::Mapping { target: other.to_owned(), reason: "the storefront sends no such message".into() })
+            }
         }
     }
 
@@ -369,14 +372,17 @@ fn written(response: &Response) -> Outcome {
 /// Orders may be deleted once they are exported.
 fn gone(response: &Response) -> Outcome {
     let problem = classify::body(response);
-    let detail = problem.get("detail").as_str().unwrap_or("the storefront does not know the order").chars().take(300).collect::<String>();
+    let detail =
+        problem.get("detail").as_str().unwrap_or("the storefront does not know the order").chars().take(300).collect::<String>();
     Outcome::refused("order_gone", detail)
 }
 
 /// The last part of a problem's type: `order-not-found` becomes `order_not_found`.
 fn slug(problem: &Value) -> Option<String> {
     let slug = problem.get("type").as_str()?.rsplit('/').next()?.replace('-', "_");
-    let plain = !slug.is_empty() && slug.len() <= 60 && slug.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    let plain = !slug.is_empty()
+        && slug.len() <= 60
+        && slug.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     plain.then_some(slug)
 }
 
@@ -392,9 +398,10 @@ fn compare_status(field: &wire::StatusField, call: &Call, order: &Value) -> Prob
         (Some(asked_rank), Some(found_rank)) if found_rank > asked_rank => {
             Probe::Complete(Outcome::done(value!({"status": asked, "superseded_by": found})))
         }
-        (None, None) if !found.is_empty() => {
-            Probe::MovedOn(Outcome::refused(format!("order_{found}"), format!("the order is {found} in the storefront, not {asked}")))
-        }
+        (None, None) if !found.is_empty() => Probe::MovedOn(Outcome::refused(
+            format!("order_{found}"),
+            format!("the order is {found} in the storefront, not {asked}"),
+        )),
         _ => Probe::Absent,
     }
 }

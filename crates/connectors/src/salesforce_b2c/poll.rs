@@ -12,6 +12,7 @@ use crossdock_connect::poll::{Row, Watermark};
 use crossdock_connect::{About, Exchange, Message, NextPoll, TransportError, cut};
 use crossdock_value::Value;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -91,7 +92,8 @@ pub(super) fn poll(settings: &Settings, cursor: &Value, exchanges: &[Exchange], 
     };
     let turn = cursor.turn.min(lists.len() - 1);
     let list = &lists[turn];
-    let place = cursor.lists.get(&list.name()).cloned().unwrap_or_else(|| Place { mark: first_mark(settings, list, now), since: now });
+    let place =
+        cursor.lists.get(&list.name()).cloned().unwrap_or_else(|| Place { mark: first_mark(settings, list, now), since: now });
     let response = match exchanges.last().map(|exchange| &exchange.answer) {
         None => return NextPoll::Send(request(settings, list, &place.mark, page)),
         Some(Ok(response)) if response.is_success() => response,
@@ -184,7 +186,12 @@ fn too_much(answer: &Result<Response, TransportError>) -> bool {
 }
 
 /// Cuts a page into rows and messages. The orders are not parsed here: one that cannot be must not hold up the others.
-fn read_page(settings: &Settings, list: &List<'_>, mark: &Watermark, response: &Response) -> Result<(Vec<Row>, Vec<Message>), Outcome> {
+fn read_page(
+    settings: &Settings,
+    list: &List<'_>,
+    mark: &Watermark,
+    response: &Response,
+) -> Result<(Vec<Row>, Vec<Message>), Outcome> {
     let malformed = |what: &str| Outcome::misconfigured("malformed_page", format!("the list of orders {what}"));
     let orders = cut::elements(&response.body, "data").ok_or_else(|| malformed("has no `data`"))?;
     let mut rows = Vec::with_capacity(orders.len());
@@ -194,26 +201,38 @@ fn read_page(settings: &Settings, list: &List<'_>, mark: &Watermark, response: &
         let changed = cut::text(order, list.time()).and_then(|text| Timestamp::parse(&text));
         rows.push(Row { id: number.to_string(), changed: changed.unwrap_or(mark.from) });
         let site = cut::text(order, "siteId").unwrap_or(list.site.into());
+        let kind = kind_of(settings, order);
         messages.push(Message {
-            id: None,
+            id: (kind != PLACED).then(|| version(&site, &number, order)).flatten(),
             about: About::Order(OrderRef {
                 channel: settings.channel.as_str().into(),
                 site: site.as_ref().into(),
                 number: number.as_ref().into(),
             }),
-            kind: kind_of(settings, order).to_owned(),
+            kind: kind.to_owned(),
             body: Arc::from(order),
         });
     }
     Ok((rows, messages))
 }
 
+/// Names one version of an order, so that a row seen again at the watermark, in the overlap or in the sweep is a repeat, while an order
+/// that goes from A to B and back to A is told three times: each time it has another time of change.
+fn version(site: &str, number: &str, order: &[u8]) -> Option<String> {
+    let changed = cut::text(order, "lastModified")?;
+    let content = Sha256::digest(order);
+    let content: String = content.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Some(format!("{site}/{number}@{changed}#{content}"))
+}
+
+const PLACED: &str = "order.placed";
+
 /// What a row tells. An order that is still ours to take is placed, however often it is seen; who takes it knows it by its number.
 fn kind_of(settings: &Settings, order: &[u8]) -> &'static str {
     let status = cut::text(order, "status");
     let export = cut::text(order, "exportStatus");
     match (status.as_deref(), export.as_deref()) {
-        (Some("new"), Some(export)) if settings.export.iter().any(|ours| ours == export) => "order.placed",
+        (Some("new"), Some(export)) if settings.export.iter().any(|ours| ours == export) => PLACED,
         (Some("cancelled"), Some("exported")) => "order.cancel_requested",
         _ => "order.observed",
     }

@@ -1,9 +1,9 @@
 //! The mapping against orders of the vendor's form, the requests against the vendor's description, polling against a moving list.
 
 use crate::testing::{RICH_ORDER, STOREFRONT, body_of, build, built, call, respond, target_of};
-use crossdock_canonical::order::{Delivery, LineKind};
+use crossdock_canonical::order::{Delivery, LineKind, Taxation};
 use crossdock_canonical::payment::Tender;
-use crossdock_canonical::{Operation, Order, OutcomeClass, Timestamp};
+use crossdock_canonical::{Money, Operation, Order, OutcomeClass, Timestamp};
 use crossdock_connect::conformance::{Case, World, check, check_unsupported};
 use crossdock_connect::http::{Request, Response};
 use crossdock_connect::{About, Connector, Exchange, Message, Next, NextPoll, TransportError};
@@ -38,14 +38,18 @@ fn the_vendors_own_example_maps_and_its_sums_tie() {
     assert_ties(&order);
 }
 
-/// Parts add up to the total that the shopper pays, without tax and with it.
+/// Parts add up to the total that the shopper pays, in the order's own taxation and without tax.
 fn assert_ties(order: &Order) {
+    let gross = order.taxation == Taxation::Gross;
+    let amount = |net: &Money, with_tax: &Money| if gross { with_tax.amount } else { net.amount };
+    let lines: Decimal = order.lines.iter().map(|line| amount(&line.net, &line.gross)).sum();
+    let shipping: Decimal = order.shipping.iter().map(|charge| amount(&charge.net, &charge.gross)).sum();
     let adjustments: Decimal = order.adjustments.iter().map(|adjustment| adjustment.amount.amount).sum();
-    let totals = &order.totals;
-    assert_eq!(totals.lines_net.amount + totals.shipping_net.amount + adjustments + totals.tax.amount, totals.grand.amount);
-    assert_eq!(order.lines.iter().map(|line| line.net.amount).sum::<Decimal>(), totals.lines_net.amount);
-    assert_eq!(order.shipping.iter().map(|charge| charge.net.amount).sum::<Decimal>(), totals.shipping_net.amount);
-    assert_eq!(order.payments.iter().map(|payment| payment.amount.amount).sum::<Decimal>(), totals.grand.amount);
+    let tax = if gross { Decimal::ZERO } else { order.totals.tax.amount };
+    assert_eq!(lines + shipping + adjustments + tax, order.totals.grand.amount);
+    assert_eq!(order.lines.iter().map(|line| line.net.amount).sum::<Decimal>(), order.totals.lines_net.amount);
+    assert_eq!(order.shipping.iter().map(|charge| charge.net.amount).sum::<Decimal>(), order.totals.shipping_net.amount);
+    assert_eq!(order.payments.iter().map(|payment| payment.amount.amount).sum::<Decimal>(), order.totals.grand.amount);
     for line in &order.lines {
         assert_eq!(line.net.amount + line.tax.amount, line.gross.amount, "line {}", line.id);
     }
@@ -74,7 +78,10 @@ fn an_order_with_everything_keeps_everything_in_its_place() {
     assert_eq!(order.custom["c_giftNote"].0.at("weight").to_string(), "1.50");
     assert_eq!(order.extra["futureField"].0.at("x.1").to_string(), "2.0");
     assert_eq!(order.extra["bonusDiscountLineItems"].0.at("0.maxBonusItems").as_i64(), Some(1));
-    assert_eq!(order.bill_to.as_ref().and_then(|address| address.custom.get("c_floor")).map(|c| c.0.to_string()).as_deref(), Some("3"));
+    assert_eq!(
+        order.bill_to.as_ref().and_then(|address| address.custom.get("c_floor")).map(|c| c.0.to_string()).as_deref(),
+        Some("3")
+    );
 }
 
 #[test]
@@ -142,12 +149,15 @@ fn what_cannot_be_an_order_is_refused_with_its_place() {
 
 #[test]
 fn a_landscape_mapping_extends_the_canonical_order() {
-    let yaml = format!("{STOREFRONT}\nmappings: {{order.placed: {{customer.name: '.order.c_clientVersion', custom.c_loud: '.canonical.number + \"!\"'}}}}");
+    let yaml = format!(
+        "{STOREFRONT}\nmappings: {{order.placed: {{customer.name: '.order.c_clientVersion', custom.c_loud: '.canonical.number + \"!\"'}}}}"
+    );
     let order = built(&yaml).translate("order.placed", RICH_ORDER.as_bytes()).expect("maps");
     assert_eq!((order.at("customer.name").as_str(), order.at("custom.c_loud").as_str()), (Some("7.2"), Some("00000410!")));
     let broken = STOREFRONT.to_owned() + "\nmappings: {order.placed: {totals.grand: '.order.orderTotal'}}";
     assert!(built(&broken).translate("order.placed", RICH_ORDER.as_bytes()).is_err(), "what a mapping wrote must be an order");
-    let faults = build(&(STOREFRONT.to_owned() + "\nmappings: {order.placed: {number: '.order.'}}")).err().expect("a syntax error");
+    let faults =
+        build(&(STOREFRONT.to_owned() + "\nmappings: {order.placed: {number: '.order.'}}")).err().expect("a syntax error");
     assert_eq!(faults[0].path, "mappings[order.placed].number");
     assert!(faults[0].span.is_some());
 }
@@ -163,8 +173,15 @@ settings: {channel: a/b, organization: zzte_053, sites: [], export: [exported], 
     let faults = build(yaml).err().expect("faults");
     let told = faults.iter().map(|fault| format!("{fault}\n")).collect::<String>();
     for path in [
-        "settings.organization", "settings.sites", "settings.export", "settings.watch", "settings.page_size", "settings.ovrelap",
-        "settings.tenders.X", "settings.channel", "auth.client_secret",
+        "settings.organization",
+        "settings.sites",
+        "settings.export",
+        "settings.watch",
+        "settings.page_size",
+        "settings.ovrelap",
+        "settings.tenders.X",
+        "settings.channel",
+        "auth.client_secret",
     ] {
         assert!(told.contains(path), "{path} in\n{told}");
     }
@@ -263,8 +280,13 @@ fn an_order_that_was_deleted_is_gone() {
     let call = call(Operation::ExportStatus, value!({"status": "exported"}));
     let prepared = connector.prepare(&call).expect("prepares");
     let Next::Send(request) = connector.next(&call, &prepared.bytes, &[]) else { panic!("sends") };
-    let answer = respond(404, &value!({"type": "https://x/errors/order-not-found", "detail": "No order with number '00000410' was found."}));
-    let Next::End(outcome) = connector.next(&call, &prepared.bytes, &[Exchange { request, answer: Ok(answer) }]) else { panic!("ends") };
+    let answer = respond(
+        404,
+        &value!({"type": "https://x/errors/order-not-found", "detail": "No order with number '00000410' was found."}),
+    );
+    let Next::End(outcome) = connector.next(&call, &prepared.bytes, &[Exchange { request, answer: Ok(answer) }]) else {
+        panic!("ends")
+    };
     assert_eq!((outcome.class, outcome.code.as_str()), (OutcomeClass::Refused, "order_gone"));
 }
 
@@ -277,7 +299,14 @@ fn a_later_status_means_that_ours_arrived() {
         order.insert(field, found);
         let request = Request::new(crossdock_connect::http::Method::Get, "/");
         let exchange = Exchange { request, answer: Ok(respond(200, &order)) };
-        format!("{:?}", connector.probe(&call, &[], &[exchange])).split_once("End(").expect("ends").1.split('(').next().unwrap_or("").to_owned()
+        format!("{:?}", connector.probe(&call, &[], &[exchange]))
+            .split_once("End(")
+            .expect("ends")
+            .1
+            .split('(')
+            .next()
+            .unwrap_or("")
+            .to_owned()
     };
     let status = |text: &str| value!({"status": text});
     let state = |version: i64| value!({"state": {"version": version}});
@@ -293,7 +322,8 @@ fn a_later_status_means_that_ours_arrived() {
 /// Method, path, query and body of every request, against the vendor's own description of the API.
 #[test]
 fn every_request_fits_the_vendors_openapi() {
-    let spec: serde_json::Value = serde_json::from_str(include_str!("../../specs/salesforce-orders-1.5.2-trimmed.json")).expect("JSON");
+    let spec: serde_json::Value =
+        serde_json::from_str(include_str!("../../specs/salesforce-orders-1.5.2-trimmed.json")).expect("JSON");
     let connector = built(STOREFRONT);
     let mut requests = Vec::new();
     for (operation, args) in effects() {
@@ -402,13 +432,18 @@ impl Moving {
     fn answer(&self, request: &Request) -> Response {
         let (_, query) = target_of(request);
         let query: BTreeMap<_, _> = query.into_iter().collect();
-        let has = |name: &str, value: &Value| query.get(name).is_none_or(|list| list.split(',').any(|one| value.as_str() == Some(one)));
+        let has =
+            |name: &str, value: &Value| query.get(name).is_none_or(|list| list.split(',').any(|one| value.as_str() == Some(one)));
         let time = if query["sortBy"] == "creation_date" { "creationDate" } else { "lastModified" };
         let from = query.get("lastModifiedDateFrom").or(query.get("creationDateFrom")).expect("a watermark");
         let mut rows: Vec<&Value> = self
             .orders
             .values()
-            .filter(|order| has("siteId", order.get("siteId")) && has("status", order.get("status")) && has("exportStatus", order.get("exportStatus")))
+            .filter(|order| {
+                has("siteId", order.get("siteId"))
+                    && has("status", order.get("status"))
+                    && has("exportStatus", order.get("exportStatus"))
+            })
             .filter(|order| order.get(time).as_str().is_some_and(|at| at >= from.as_str()))
             .collect();
         rows.sort_by_key(|order| (order.get(time).to_string(), order.get("orderNo").to_string()));
@@ -471,7 +506,10 @@ fn orders_are_polled_from_an_inclusive_watermark_at_offset_zero() {
     let offsets: BTreeSet<_> = first.requests.iter().map(|request| target_of(request).1.pop().expect("offset").1).collect();
     assert_eq!(offsets, BTreeSet::from(["0".to_owned()]));
     list.put(23, 1_022);
-    assert!(read_all(&*connector, &mut list, &mut cursor, 10_001).numbers("order.placed").contains("0023"), "it came at the watermark itself");
+    assert!(
+        read_all(&*connector, &mut list, &mut cursor, 10_001).numbers("order.placed").contains("0023"),
+        "it came at the watermark itself"
+    );
 }
 
 #[test]
@@ -485,7 +523,22 @@ fn an_order_is_told_again_for_each_change_and_told_apart_from_what_is_placed() {
     let seen = read_all(&*connector, &mut list, &mut cursor, 13_000);
     assert_eq!(seen.numbers("order.cancel_requested"), BTreeSet::from(["0000".to_owned()]));
     assert!(!seen.numbers("order.placed").contains("0000"));
-    assert!(seen.messages.iter().all(|message| message.id.is_none()), "rows are observations");
+    let mut ids: Vec<_> = seen
+        .messages
+        .iter()
+        .filter(|message| message.kind == "order.cancel_requested")
+        .map(|message| message.id.clone())
+        .collect();
+    // The same version has the same id at every poll; a later change back to the same content has another.
+    list.set("0000", "status", "completed", 14_000);
+    list.set("0000", "status", "cancelled", 15_000);
+    let later = read_all(&*connector, &mut list, &mut cursor, 16_000);
+    let changed =
+        later.messages.iter().filter(|message| message.kind == "order.cancel_requested").map(|message| message.id.clone());
+    ids.extend(changed);
+    assert!(ids.iter().all(Option::is_some), "{ids:?}");
+    let distinct: BTreeSet<_> = ids.iter().flatten().collect();
+    assert_eq!(distinct.len(), 2, "{ids:?}");
 }
 
 #[test]

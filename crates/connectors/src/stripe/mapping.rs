@@ -86,7 +86,10 @@ pub(super) fn authorized(intent: &Value, amount: Option<Money>) -> Outcome {
             if let Some(asked) = amount {
                 let differs = read_money(found.get("amount")) != Some(asked);
                 if differs {
-                    return Outcome::refused("amount_differs", format!("asked for {asked}, the intent holds {}", found.get("amount")));
+                    return Outcome::refused(
+                        "amount_differs",
+                        format!("asked for {asked}, the intent holds {}", found.get("amount")),
+                    );
                 }
             }
             if let Some(at) = expires_at(intent) {

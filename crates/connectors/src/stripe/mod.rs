@@ -111,7 +111,8 @@ impl Stripe {
     fn request(&self, call: &Call) -> Result<Request, PrepareError> {
         let asked = Asked { call };
         let order = call.order.to_string();
-        let marked = |form: Form| form.metadata("order", &order).metadata("reference", &call.reference).metadata("key", &call.key);
+        let marked =
+            |form: Form| form.metadata("order", &order).metadata("reference", &call.reference).metadata("key", &call.key);
         let payment = call.args.get("payment").as_str().unwrap_or("");
         let request = match call.operation {
             Operation::PaymentVerify => self.get_intent(asked.intent()?),
@@ -142,8 +143,10 @@ impl Stripe {
                 let transaction = asked.intent()?;
                 let field = if transaction.starts_with("ch_") { "charge" } else { "payment_intent" };
                 let reason = call.args.get("reason").as_str().filter(|reason| wire::REFUND_REASONS.contains(reason));
-                let form =
-                    Form::default().put(field, transaction).put("amount", asked.minor()?).put_some("reason", reason.map(str::to_owned));
+                let form = Form::default()
+                    .put(field, transaction)
+                    .put("amount", asked.minor()?)
+                    .put_some("reason", reason.map(str::to_owned));
                 Request::new(Method::Post, REFUNDS).form(marked(form).metadata("payment", payment).encode())
             }
             other => return Err(PrepareError::Unsupported { system: call.system.clone(), operation: other }),
@@ -172,11 +175,11 @@ impl Stripe {
         }
         match call.operation {
             // The identity lets a notice about an intent the storefront made find its way.
-            Operation::PaymentVerify | Operation::PaymentAuthorize => mapping::authorized(&body, mapping::read_money(call.args.get("amount"))).with_identity(
-                "payment",
-                payment_name(call),
-                body.get("id").as_str().unwrap_or(""),
-            ),
+            Operation::PaymentVerify | Operation::PaymentAuthorize => mapping::authorized(
+                &body,
+                mapping::read_money(call.args.get("amount")),
+            )
+            .with_identity("payment", payment_name(call), body.get("id").as_str().unwrap_or("")),
             Operation::PaymentCapture => captured(call, &body),
             Operation::PaymentVoid => Outcome::done(mapping::evidence(&body, "amount")),
             _ => mapping::refunded(&body),
@@ -245,14 +248,17 @@ impl Stripe {
                         );
                         Found::End(match outcome.class {
                             // It was tried and not authorized: nothing is held, another generation may try again.
-                            OutcomeClass::Refused if object.get("status").as_str() == Some("requires_payment_method") => Probe::Absent,
+                            OutcomeClass::Refused if object.get("status").as_str() == Some("requires_payment_method") => {
+                                Probe::Absent
+                            }
                             _ => settled(outcome),
                         })
                     }
                     None if body.get("has_more").as_bool() == Some(true) && pages < PAGES_MAX => Found::More,
-                    None if body.get("has_more").as_bool() == Some(true) => {
-                        Found::End(Probe::Unclear(Outcome::unknown("too_many_intents", "the intent may be further back than was looked")))
-                    }
+                    None if body.get("has_more").as_bool() == Some(true) => Found::End(Probe::Unclear(Outcome::unknown(
+                        "too_many_intents",
+                        "the intent may be further back than was looked",
+                    ))),
                     None => Found::End(Probe::Absent),
                 }
             }
@@ -262,7 +268,9 @@ impl Stripe {
                     Probe::Complete(captured(call, &body))
                 } else {
                     match status {
-                        "canceled" => Probe::MovedOn(Outcome::refused("authorization_cancelled", "the payment intent is cancelled")),
+                        "canceled" => {
+                            Probe::MovedOn(Outcome::refused("authorization_cancelled", "the payment intent is cancelled"))
+                        }
                         "succeeded" => Probe::MovedOn(Outcome::refused("already_captured", "captured by somebody else")),
                         _ => Probe::Absent,
                     }
@@ -365,7 +373,9 @@ impl Connector for Stripe {
             Some(Ok(response)) if response.status == 404 => {
                 NextProbe::End(Probe::MovedOn(mapping::refused(response, Nature::Read)))
             }
-            Some(Ok(response)) if !response.is_success() => NextProbe::End(Probe::Unclear(mapping::refused(response, Nature::Read))),
+            Some(Ok(response)) if !response.is_success() => {
+                NextProbe::End(Probe::Unclear(mapping::refused(response, Nature::Read)))
+            }
             Some(Ok(response)) => match self.found(call, response, exchanges.len()) {
                 Found::More => ask(),
                 Found::End(probe) => NextProbe::End(probe),

@@ -5,7 +5,7 @@ use crossdock_canonical::{Operation, OutcomeClass, Timestamp};
 use crossdock_connect::conformance::{Case, World, check, check_unsupported};
 use crossdock_connect::http::{Method, Request, Response};
 use crossdock_connect::webhook::Mac;
-use crossdock_connect::{About, Call, Connector, Exchange, Next, NextProbe, Probe, WebhookError};
+use crossdock_connect::{About, Call, Exchange, Next, NextProbe, Probe, WebhookError};
 use crossdock_value::{Value, value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,7 +37,10 @@ fn intent(status: &str) -> Value {
 
 fn form(request: &Request) -> BTreeMap<String, String> {
     let body = String::from_utf8_lossy(&request.body).into_owned();
-    body.split('&').filter_map(|pair| pair.split_once('=')).map(|(n, v)| (crate::testing::decode(n), crate::testing::decode(v))).collect()
+    body.split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(n, v)| (crate::testing::decode(n), crate::testing::decode(v)))
+        .collect()
 }
 
 fn error(status: u16, kind: &str, code: &str) -> Response {
@@ -57,18 +60,23 @@ impl Account {
         let parts: Vec<&str> = path.iter().map(String::as_str).collect();
         match (request.method, &parts[1..]) {
             (Method::Get, ["payment_intents"]) => {
-                let from: i64 = query.iter().find(|(name, _)| name == "created[gte]").expect("a window").1.parse().expect("seconds");
-                let rows: Value = self.intents.iter().filter(|intent| intent.get("created").as_i64() >= Some(from)).cloned().collect();
+                let from: i64 =
+                    query.iter().find(|(name, _)| name == "created[gte]").expect("a window").1.parse().expect("seconds");
+                let rows: Value =
+                    self.intents.iter().filter(|intent| intent.get("created").as_i64() >= Some(from)).cloned().collect();
                 respond(200, &value!({"object": "list", "data": rows, "has_more": false}))
             }
-            (Method::Get, ["refunds"]) => respond(200, &value!({"object": "list", "data": (self.refunds.clone()), "has_more": false})),
+            (Method::Get, ["refunds"]) => {
+                respond(200, &value!({"object": "list", "data": (self.refunds.clone()), "has_more": false}))
+            }
             (Method::Get, ["payment_intents", _]) => match self.intents.first() {
                 Some(intent) => respond(200, intent),
                 None => error(404, "invalid_request_error", "resource_missing"),
             },
-            (Method::Post, ["payment_intents"]) if self.declines => {
-                respond(402, &value!({"error": {"type": "card_error", "code": "card_declined", "decline_code": "insufficient_funds"}}))
-            }
+            (Method::Post, ["payment_intents"]) if self.declines => respond(
+                402,
+                &value!({"error": {"type": "card_error", "code": "card_declined", "decline_code": "insufficient_funds"}}),
+            ),
             (Method::Post, ["payment_intents"]) => {
                 let mut made = intent("requires_capture");
                 made.insert("amount", minor("amount"));
@@ -82,7 +90,8 @@ impl Account {
             (Method::Post, ["payment_intents", _, verb]) => {
                 let Some(held) = self.intents.first_mut() else { return error(404, "invalid_request_error", "resource_missing") };
                 if held.get("status").as_str() != Some("requires_capture") {
-                    let mut body = value!({"error": {"type": "invalid_request_error", "code": "payment_intent_unexpected_state"}});
+                    let mut body =
+                        value!({"error": {"type": "invalid_request_error", "code": "payment_intent_unexpected_state"}});
                     body.set("error.payment_intent", held.clone());
                     return respond(400, &body);
                 }
@@ -141,7 +150,9 @@ fn effect(operation: Operation) -> Call {
         Operation::PaymentAuthorize => {
             value!({"payment": "pay-card", "amount": (money("240.67", "EUR")), "method": "CREDIT_CARD", "token": "pm_card_visa"})
         }
-        Operation::PaymentCapture => value!({"payment": "pay-card", "amount": (money("240.67", "EUR")), "transaction": "pi_1", "final": true}),
+        Operation::PaymentCapture => {
+            value!({"payment": "pay-card", "amount": (money("240.67", "EUR")), "transaction": "pi_1", "final": true})
+        }
         Operation::PaymentRefund => {
             value!({"payment": "pay-card", "amount": (money("10.00", "EUR")), "transaction": "pi_1", "reason": "requested_by_customer"})
         }
@@ -196,7 +207,7 @@ fn errors_have_their_classes() {
     for (status, body, class, code) in [
         (402, declined, Refused, "lost_card"),
         (400, error("idempotency_error", "x"), Misconfigured, "x"),
-        (409, error("idempotency_error", "idempotency_key_in_use"), Misconfigured, "idempotency_key_in_use"),
+        (409, error("idempotency_error", "idempotency_key_in_use"), Retry, "idempotency_key_in_use"),
         (409, error("invalid_request_error", "lock_timeout"), Retry, "lock_timeout"),
         (429, error("invalid_request_error", "rate_limit"), Retry, "rate_limit"),
         (400, error("invalid_request_error", "amount_too_large"), Refused, "amount_too_large"),
@@ -225,13 +236,19 @@ fn an_authorization_is_verified_by_amount_currency_and_state() {
     }
     let outcome = ends(Operation::PaymentVerify, 200, &intent("requires_capture"));
     assert_eq!(outcome.evidence.at("amount.amount").as_str(), Some("265.67"));
-    assert_eq!(outcome.evidence.get("expires_at").as_str(), Some("2025-12-01T16:00:00.000Z"), "seven days when the network does not say");
+    assert_eq!(
+        outcome.evidence.get("expires_at").as_str(),
+        Some("2025-12-01T16:00:00.000Z"),
+        "seven days when the network does not say"
+    );
 }
 
 #[test]
 fn amounts_are_minor_units_of_their_currency() {
     let connector = built(SYSTEM);
-    for (amount, currency, minor) in [("12.50", "EUR", Some("1250")), ("1250", "JPY", Some("1250")), ("1.250", "KWD", Some("1250")), ("0.5", "JPY", None)] {
+    for (amount, currency, minor) in
+        [("12.50", "EUR", Some("1250")), ("1250", "JPY", Some("1250")), ("1.250", "KWD", Some("1250")), ("0.5", "JPY", None)]
+    {
         let mut call = effect(Operation::PaymentRefund);
         call.args.insert("amount", money(amount, currency));
         let body = connector.prepare(&call).ok().map(|prepared| String::from_utf8_lossy(&prepared.bytes).into_owned());
@@ -275,18 +292,40 @@ fn delivered(body: &str, at: i64) -> Request {
 fn events_are_verified_addressed_and_translated() {
     let connector = built(SYSTEM);
     let system = "payment".into();
-    let order = r#""metadata":{"order":"sfcc/RefArch-DE/00000410","payment":"pay-card","reference":"sfcc/RefArch-DE/00000410#r1"}"#;
+    let order =
+        r#""metadata":{"order":"sfcc/RefArch-DE/00000410","payment":"pay-card","reference":"sfcc/RefArch-DE/00000410#r1"}"#;
     let event = |kind: &str, object: String| format!(r#"{{"id":"evt_1","type":"{kind}","data":{{"object":{{{object}}}}}}}"#);
     let cases = [
-        ("payment_intent.succeeded", format!(r#""object":"payment_intent","id":"pi_1","amount_received":500,"currency":"eur",{order}"#), vec!["captured"]),
-        ("payment_intent.canceled", format!(r#""object":"payment_intent","id":"pi_1","amount":500,"currency":"eur",{order}"#), vec!["voided"]),
-        ("refund.updated", format!(r#""object":"refund","id":"re_1","amount":500,"currency":"jpy","status":"pending",{order}"#), vec!["refund_pending"]),
-        ("refund.updated", format!(r#""object":"refund","id":"re_1","amount":500,"currency":"eur","status":"succeeded",{order}"#), vec!["refunded", "done"]),
-        ("refund.failed", format!(r#""object":"refund","id":"re_1","amount":500,"currency":"eur","status":"failed",{order}"#), vec!["refund_failed", "refused"]),
+        (
+            "payment_intent.succeeded",
+            format!(r#""object":"payment_intent","id":"pi_1","amount_received":500,"currency":"eur",{order}"#),
+            vec!["captured"],
+        ),
+        (
+            "payment_intent.canceled",
+            format!(r#""object":"payment_intent","id":"pi_1","amount":500,"currency":"eur",{order}"#),
+            vec!["voided"],
+        ),
+        (
+            "refund.updated",
+            format!(r#""object":"refund","id":"re_1","amount":500,"currency":"jpy","status":"pending",{order}"#),
+            vec!["refund_pending"],
+        ),
+        (
+            "refund.updated",
+            format!(r#""object":"refund","id":"re_1","amount":500,"currency":"eur","status":"succeeded",{order}"#),
+            vec!["refunded", "done"],
+        ),
+        (
+            "refund.failed",
+            format!(r#""object":"refund","id":"re_1","amount":500,"currency":"eur","status":"failed",{order}"#),
+            vec!["refund_failed", "refused"],
+        ),
         ("customer.created", r#""object":"customer""#.to_owned(), vec![]),
     ];
     for (kind, object, told) in cases {
-        let messages = connector.webhook(&system, &delivered(&event(kind, object), 1_000), Timestamp(1_000_000)).expect("verifies");
+        let messages =
+            connector.webhook(&system, &delivered(&event(kind, object), 1_000), Timestamp(1_000_000)).expect("verifies");
         let heard: Vec<String> = messages
             .iter()
             .map(|message| {
@@ -298,7 +337,10 @@ fn events_are_verified_addressed_and_translated() {
             .collect();
         assert_eq!(heard, told, "{kind}");
     }
-    let foreign = event("payment_intent.succeeded", r#""object":"payment_intent","id":"pi_9","amount_received":500,"currency":"eur","metadata":{}"#.into());
+    let foreign = event(
+        "payment_intent.succeeded",
+        r#""object":"payment_intent","id":"pi_9","amount_received":500,"currency":"eur","metadata":{}"#.into(),
+    );
     let messages = connector.webhook(&system, &delivered(&foreign, 1_000), Timestamp(1_000_000)).expect("verifies");
     assert_eq!(messages[0].about, About::Theirs { kind: "payment".into(), id: "pi_9".into() });
     let mut forged = delivered(&foreign, 1_000);
@@ -308,8 +350,13 @@ fn events_are_verified_addressed_and_translated() {
 
 #[test]
 fn the_secret_key_is_a_reference() {
-    let faults = build("{connector: stripe, roles: [payment], auth: {secret_key: sk_live_1}, settings: {multi_captur: true}}").err().expect("faults");
+    let faults = build("{connector: stripe, roles: [payment], auth: {secret_key: sk_live_1}, settings: {multi_captur: true}}")
+        .err()
+        .expect("faults");
     let told = faults.iter().map(|fault| format!("{fault}\n")).collect::<String>();
-    assert!(told.contains("auth.secret_key") && told.contains("did you mean `multi_capture`") && !told.contains("sk_live"), "{told}");
+    assert!(
+        told.contains("auth.secret_key") && told.contains("did you mean `multi_capture`") && !told.contains("sk_live"),
+        "{told}"
+    );
     assert!(json_body(&Request::new(Method::Get, "/")).is_null());
 }

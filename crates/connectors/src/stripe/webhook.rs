@@ -41,7 +41,8 @@ pub(super) fn receive(verifier: &Verifier, request: &Request, now: Timestamp) ->
     let object = body.at("data.object");
     let Some(event) = event(kind) else { return Ok(Vec::new()) };
     let Some(about) = about(object) else { return Ok(Vec::new()) };
-    let message = |id: String, kind: &str| Message { id: Some(id), about: about.clone(), kind: kind.into(), body: request.body.clone() };
+    let message =
+        |id: String, kind: &str| Message { id: Some(id), about: about.clone(), kind: kind.into(), body: request.body.clone() };
     let mut messages = vec![message(id.to_owned(), "payment.notice")];
     // The end of a refund that was only taken when it was asked for.
     let waited_for = object.at("metadata.reference").as_str().is_some();

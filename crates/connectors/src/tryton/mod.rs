@@ -52,9 +52,9 @@ struct Settings {
     items: Items,
     /// Ends of the names of warnings that are policy to skip.
     skip_warnings: Vec<String>,
-    /// A difference up to this is booked as a rounding line.
-    rounding_within: Decimal,
-    /// Book rounding lines so that the tax is the one that was paid, too.
+    /// A difference up to so many minor units is rounding, and booked as such.
+    rounding_within: i64,
+    /// Move prices by cents so that the tax is the one that was paid, too; the rounding line takes it back.
     match_tax: bool,
     /// A sale whose total differs by more than this is not confirmed.
     tolerance: Decimal,
@@ -119,14 +119,23 @@ pub fn build(config: &SystemConfig, secrets: &Secrets) -> Result<Box<dyn Connect
 
 fn settings(mut s: Section<'_>, faults: &mut Vec<ConfigFault>) -> Settings {
     let currencies = ids(&mut s, "currencies", faults);
+    let locations = objects(&mut s, "locations", faults, |value| {
+        Some(Location { warehouse: value.get("warehouse").as_i64(), address: value.get("address").as_i64() })
+    });
+    // A shop's warehouse is an id, or the name of a location.
     let shops = objects(&mut s, "web_shops", faults, |value| {
-        Some(Shop { id: value.get("id").as_i64()?, warehouse: value.get("warehouse").as_i64() })
+        let warehouse = match value.get("warehouse") {
+            Value::Str(name) => Some(locations.get(&**name)?.warehouse?),
+            id => id.as_i64(),
+        };
+        Some(Shop { id: value.get("id").as_i64()?, warehouse })
     });
     if currencies.is_empty() || shops.is_empty() {
         faults.push(fault("settings", "`currencies` and `web_shops` are needed: the ids of the database"));
     }
     let mut items = s.section("items", faults);
-    let mut item = |key: &'static str, default: &str, faults: &mut Vec<ConfigFault>| items.text(key, faults).unwrap_or(default).to_owned();
+    let mut item =
+        |key: &'static str, default: &str, faults: &mut Vec<ConfigFault>| items.text(key, faults).unwrap_or(default).to_owned();
     let named = Items {
         gift_card: item("gift_card", "GIFT-CARD", faults),
         digital: item("digital", "DIGITAL", faults),
@@ -146,13 +155,11 @@ fn settings(mut s: Section<'_>, faults: &mut Vec<ConfigFault>) -> Settings {
         countries: ids(&mut s, "countries", faults),
         taxes: ids(&mut s, "taxes", faults),
         products: ids(&mut s, "products", faults),
-        locations: objects(&mut s, "locations", faults, |value| {
-            Some(Location { warehouse: value.get("warehouse").as_i64(), address: value.get("address").as_i64() })
-        }),
+        locations,
         shops,
         items: named,
         skip_warnings: s.texts("skip_warnings", faults).unwrap_or_else(|| vec!["invoice_taxes".into()]),
-        rounding_within: amount(&mut s, "rounding_within", "0.05", faults),
+        rounding_within: s.number("rounding_within", 5, 0..1_000, faults),
         match_tax: s.flag("match_tax", true, faults),
         tolerance: amount(&mut s, "tolerance", "0", faults),
     };
@@ -167,7 +174,12 @@ fn ids(s: &mut Section<'_>, key: &'static str, faults: &mut Vec<ConfigFault>) ->
     objects(s, key, faults, Value::as_i64)
 }
 
-fn objects<T>(s: &mut Section<'_>, key: &'static str, faults: &mut Vec<ConfigFault>, read: impl Fn(&Value) -> Option<T>) -> BTreeMap<String, T> {
+fn objects<T>(
+    s: &mut Section<'_>,
+    key: &'static str,
+    faults: &mut Vec<ConfigFault>,
+    read: impl Fn(&Value) -> Option<T>,
+) -> BTreeMap<String, T> {
     let path = s.path_of(key);
     let value = s.get(key);
     if !value.is_null() && value.as_obj().is_none() {
@@ -262,7 +274,8 @@ impl Connector for Tryton {
             "id": 0, "method": "common.db.login",
             "params": [(self.user.as_str()), {"password": (self.password.expose())}, (self.settings.language.as_str())],
         });
-        let mut request = Request::new(Method::Post, format!("/{}/rpc/", self.settings.database)).json(crossdock_value::to_json(&body));
+        let mut request =
+            Request::new(Method::Post, format!("/{}/rpc/", self.settings.database)).json(crossdock_value::to_json(&body));
         request.authorize = false;
         Some(request)
     }
@@ -282,7 +295,9 @@ impl Connector for Tryton {
                     _ => Err(Outcome::misconfigured("no_session", "Tryton's login gives no session")),
                 }
             }
-            wire::Answer::UserError(message) | wire::Answer::UserWarning(_, message) => Err(Outcome::misconfigured("login_refused", message)),
+            wire::Answer::UserError(message) | wire::Answer::UserWarning(_, message) => {
+                Err(Outcome::misconfigured("login_refused", message))
+            }
             wire::Answer::Ended(outcome) if outcome.class == OutcomeClass::Retry && outcome.code == classify::TOKEN_EXPIRED => {
                 Err(Outcome::misconfigured("login_refused", outcome.text))
             }

@@ -1,7 +1,7 @@
 //! What is to be booked, worked out from the order before anything is sent: the bytes that the intent stores.
 //!
 //! Tryton computes taxes itself, rounded once for each rate over the whole sale, and takes amounts as quantity times unit price. The
-//! plan predicts what it will compute and adds rounding lines where that differs from what the shopper paid.
+//! plan predicts what it will compute, moves prices by cents and adds a rounding line where that differs from what the shopper paid.
 
 use super::Settings;
 use crossdock_canonical::order::{LineKind, Order, Taxation};
@@ -76,13 +76,16 @@ struct Wanted {
 pub(super) fn sale(settings: &Settings, call: &Call) -> Result<Sale, PrepareError> {
     let failed = |target: &str, reason: String| PrepareError::Mapping { target: target.into(), reason };
     let order: Order = crossdock_value::from_value(&call.document).map_err(|e| failed("document", e.to_string()))?;
-    let shop = settings.shops.get(order.site.as_str()).ok_or_else(|| {
-        PrepareError::Misconfigured(format!("`settings.web_shops` has no shop for the site {}", order.site))
-    })?;
-    let currency = settings.currencies.get(order.currency.as_str()).ok_or_else(|| {
-        PrepareError::Misconfigured(format!("`settings.currencies` has no {}", order.currency))
-    })?;
-    let store = order.shipments.iter().find_map(|shipment| shipment.store.as_ref()).and_then(|store| settings.locations.get(store));
+    let shop = settings
+        .shops
+        .get(order.site.as_str())
+        .ok_or_else(|| PrepareError::Misconfigured(format!("`settings.web_shops` has no shop for the site {}", order.site)))?;
+    let currency = settings
+        .currencies
+        .get(order.currency.as_str())
+        .ok_or_else(|| PrepareError::Misconfigured(format!("`settings.currencies` has no {}", order.currency)))?;
+    let store =
+        order.shipments.iter().find_map(|shipment| shipment.store.as_ref()).and_then(|store| settings.locations.get(store));
     let from = order.lines.iter().find_map(|line| line.inventory.as_ref()).and_then(|place| settings.locations.get(place));
     let total: Money = match call.args.get("total") {
         Value::Null => order.totals.grand,
@@ -176,7 +179,7 @@ fn wanted(settings: &Settings, call: &Call, order: &Order) -> Result<Vec<Wanted>
             });
         }
     }
-    let discount: Decimal = order.adjustments.iter().map(|adjustment| adjusted(order, adjustment)).sum();
+    let discount: Decimal = order.adjustments.iter().map(|adjustment| adjustment.amount.amount).sum();
     spread(&mut lines, discount, order.currency);
     lines.extend(parts);
     for charge in &order.shipping {
@@ -190,15 +193,6 @@ fn wanted(settings: &Settings, call: &Call, order: &Order) -> Result<Vec<Wanted>
         });
     }
     Ok(lines)
-}
-
-/// An adjustment in the order's taxation: the channel tells its tax beside it.
-fn adjusted(order: &Order, adjustment: &crossdock_canonical::order::PriceAdjustment) -> Decimal {
-    let tax = match (order.taxation, adjustment.custom.get("tax")) {
-        (Taxation::Gross, Some(tax)) => tax.0.as_decimal().unwrap_or_default(),
-        _ => Decimal::ZERO,
-    };
-    adjustment.amount.amount + tax
 }
 
 /// Spreads a discount over the goods by what they cost, in minor units, the rest on the dearest.
@@ -219,18 +213,20 @@ fn spread(lines: &mut [Wanted], discount: Decimal, currency: Currency) {
     }
 }
 
-/// Gives each line its unit price and adds what rounding needs.
+/// What is taxed at one rate: the lines, their sum as Tryton will have it, and the tax that the shopper paid.
+struct Rate {
+    rate: Decimal,
+    lines: Vec<usize>,
+    base: Decimal,
+    paid: Decimal,
+}
+
+/// Gives each line its unit price, so that the sums come out as they were paid.
 fn price(settings: &Settings, order: &Order, wanted: Vec<Wanted>, total: Money) -> Result<Vec<SaleLine>, PrepareError> {
     let currency = order.currency;
     let mut lines = Vec::new();
-    // By rate: the untaxed sum as Tryton will have it, and the tax that the shopper paid.
-    let mut rates: BTreeMap<String, (Decimal, Decimal, Decimal)> = BTreeMap::new();
-    let mut untaxed = Decimal::ZERO;
+    let mut rates: BTreeMap<String, Rate> = BTreeMap::new();
     for line in wanted {
-        let rate = match line.taxed {
-            true => Some(tax_key(settings, line.rate)?),
-            false => None,
-        };
         let (net, tax) = match (order.taxation, line.taxed) {
             (_, false) => (line.amount, Decimal::ZERO),
             (Taxation::Net, true) => (line.amount, round(line.amount * line.rate, currency)),
@@ -239,50 +235,88 @@ fn price(settings: &Settings, order: &Order, wanted: Vec<Wanted>, total: Money) 
                 (line.amount - tax, tax)
             }
         };
-        let unit_price = (net / line.quantity).round_dp(PRICE_DIGITS);
-        let booked = round(unit_price * line.quantity, currency);
-        untaxed += booked;
-        if let Some(rate) = &rate {
-            let sums = rates.entry(rate.clone()).or_insert((line.rate, Decimal::ZERO, Decimal::ZERO));
-            sums.1 += booked;
-            sums.2 += tax;
+        let rate = match line.taxed {
+            true => Some(tax_key(settings, line.rate)?),
+            false => None,
+        };
+        let priced = SaleLine {
+            line: line.line,
+            code: line.code,
+            quantity: line.quantity,
+            unit_price: (net / line.quantity).round_dp(PRICE_DIGITS),
+            rate,
+        };
+        if let Some(key) = &priced.rate {
+            let of = Rate { rate: line.rate, lines: Vec::new(), base: Decimal::ZERO, paid: Decimal::ZERO };
+            let of = rates.entry(key.clone()).or_insert(of);
+            of.lines.push(lines.len());
+            of.base += booked(&priced, currency);
+            of.paid += tax;
         }
-        lines.push(SaleLine { line: line.line, code: line.code, quantity: line.quantity, unit_price, rate });
+        lines.push(priced);
     }
     // What the channel says the tax is counts, where the parts do not add up to it.
-    let stated: Decimal = rates.values().map(|sums| sums.2).sum();
-    let is_whole = total.amount == order.totals.grand.amount;
-    if let Some(largest) = rates.values_mut().max_by_key(|sums| sums.1).filter(|_| is_whole) {
-        largest.2 += order.totals.tax.amount - stated;
+    let stated: Decimal = rates.values().map(|rate| rate.paid).sum();
+    if total.amount == order.totals.grand.amount
+        && let Some(largest) = rates.values_mut().max_by_key(|rate| rate.base)
+    {
+        largest.paid += order.totals.tax.amount - stated;
     }
-    let mut tax_sum = Decimal::ZERO;
-    for (key, (rate, base, tax)) in &rates {
-        let shift = shift(*base, *rate, *tax, currency);
-        if !shift.is_zero() && settings.match_tax {
-            untaxed += shift;
-            lines.push(rounding(settings, shift, Some(key.clone())));
+    let before = difference(&lines, &rates, total);
+    if before.abs() > Decimal::from(settings.rounding_within) * minor_unit(currency) {
+        // More than rounding: it is booked as it is and told, not smoothed over.
+        return Ok(lines);
+    }
+    if settings.match_tax {
+        for rate in rates.values_mut() {
+            move_tax(&mut lines, rate, currency);
         }
-        tax_sum += round((*base + if settings.match_tax { shift } else { Decimal::ZERO }) * *rate, currency);
     }
-    let left = total.amount - untaxed - tax_sum;
-    if !left.is_zero() && left.abs() <= settings.rounding_within {
-        lines.push(rounding(settings, left, None));
+    let left = difference(&lines, &rates, total);
+    if !left.is_zero() {
+        let code = settings.items.rounding.clone();
+        lines.push(SaleLine { line: None, code, quantity: Decimal::ONE, unit_price: left, rate: None });
     }
     Ok(lines)
 }
 
-fn rounding(settings: &Settings, amount: Decimal, rate: Option<String>) -> SaleLine {
-    SaleLine { line: None, code: settings.items.rounding.clone(), quantity: Decimal::ONE, unit_price: amount, rate }
+/// What a line comes to: Tryton rounds each to the currency.
+fn booked(line: &SaleLine, currency: Currency) -> Decimal {
+    round(line.unit_price * line.quantity, currency)
 }
 
-/// How much the taxed sum must move so that its tax is the one paid; the nearest such amount, zero if there is none close by.
-fn shift(base: Decimal, rate: Decimal, tax: Decimal, currency: Currency) -> Decimal {
-    let step = Decimal::new(1, currency.minor_digits());
-    let fits = |shift: Decimal| round((base + shift) * rate, currency) == tax;
-    (0..=SHIFT_MAX)
-        .flat_map(|n| [Decimal::from(n) * step, -Decimal::from(n) * step])
-        .find(|shift| fits(*shift))
-        .unwrap_or_default()
+/// What the shopper paid beyond what Tryton will compute.
+fn difference(lines: &[SaleLine], rates: &BTreeMap<String, Rate>, total: Money) -> Decimal {
+    let untaxed: Decimal = lines.iter().map(|line| booked(line, total.currency)).sum();
+    let tax: Decimal = rates.values().map(|rate| round(rate.base * rate.rate, total.currency)).sum();
+    total.amount - untaxed - tax
+}
+
+/// Moves the price of the dearest line that can take it by the few cents that make the tax of its rate the one that was paid.
+///
+/// A line of its own would not do: Tryton rounds what is taxed negatively apart from what is taxed positively.
+fn move_tax(lines: &mut [SaleLine], rate: &mut Rate, currency: Currency) {
+    let fits = |moved: Decimal| round((rate.base + moved) * rate.rate, currency) == rate.paid;
+    let step = minor_unit(currency);
+    let moves = (0..=SHIFT_MAX).flat_map(|n| [Decimal::from(n) * step, -Decimal::from(n) * step]);
+    let mut dearest = rate.lines.clone();
+    dearest.sort_by_key(|n| std::cmp::Reverse(booked(&lines[*n], currency)));
+    for moved in moves.filter(|moved| fits(*moved)) {
+        for n in &dearest {
+            let wanted = booked(&lines[*n], currency) + moved;
+            let mut changed = lines[*n].clone();
+            changed.unit_price = (wanted / changed.quantity).round_dp(PRICE_DIGITS);
+            if wanted > Decimal::ZERO && booked(&changed, currency) == wanted {
+                lines[*n] = changed;
+                rate.base += moved;
+                return;
+            }
+        }
+    }
+}
+
+fn minor_unit(currency: Currency) -> Decimal {
+    Decimal::new(1, currency.minor_digits())
 }
 
 fn tax_key(settings: &Settings, rate: Decimal) -> Result<String, PrepareError> {

@@ -1,7 +1,7 @@
 //! The scripts: from a plan to a sale in process, and what is posted on it. Each looks first and goes on from what it finds.
 
 use super::plan::{self, Place, Sale};
-use super::script::{Run, Script, end};
+use super::script::{Answers, Run, Script, end};
 use super::wire;
 use crossdock_canonical::{Operation, Outcome};
 use crossdock_connect::{Call, Probe};
@@ -14,7 +14,16 @@ const PAYMENT: &str = "account.payment";
 
 /// Fields of a sale that scripts look at.
 const SALE_FIELDS: &[&str] = &[
-    "number", "state", "party", "currency", "untaxed_amount", "tax_amount", "total_amount", "shipments", "invoices", "invoice_state",
+    "number",
+    "state",
+    "party",
+    "currency",
+    "untaxed_amount",
+    "tax_amount",
+    "total_amount",
+    "shipments",
+    "invoices",
+    "invoice_state",
     "shipment_state",
 ];
 /// Times a state is read again before a script gives up: each button moves one state on.
@@ -82,7 +91,11 @@ pub(super) fn create(s: &mut Script<'_>, call: &Call, plan: &Value) -> Run<Outco
 }
 
 fn created(call: &Call, sale: &Value, wanted: &Sale) -> Outcome {
-    Outcome::done(evidence(sale, wanted)).with_identity("order", call.order.to_string(), sale.get("number").as_str().unwrap_or_default())
+    Outcome::done(evidence(sale, wanted)).with_identity(
+        "order",
+        call.order.to_string(),
+        sale.get("number").as_str().unwrap_or_default(),
+    )
 }
 
 fn evidence(sale: &Value, wanted: &Sale) -> Value {
@@ -131,7 +144,8 @@ fn make_sale(s: &mut Script<'_>, call: &Call, wanted: &Sale, plan: &Value) -> Ru
         "sale_date": (wire::date(call.at)),
         "invoice_method": "order",
         "shipment_method": "order",
-        "carrier": (s.settings.carrier),
+        // What the customer comes for, nobody carries.
+        "carrier": (s.settings.carrier.filter(|_| wanted.pickup_address.is_none())),
         // Tryton would add its own price for shipping; the storefront's is a line.
         "shipment_cost_method": null,
         "lines": [["create", lines]],
@@ -248,12 +262,18 @@ pub(super) fn cancel(s: &mut Script<'_>, plan: &Value) -> Run<Outcome> {
         s.button(INVOICE, id(invoice), "cancel")?;
     }
     let sale = s.record(SALE, id(&sale), SALE_FIELDS)?;
-    // Tryton asks whether to make them anew; the answer is no.
+    // Tryton asks whether to make them anew; the answer is to leave it at that.
     if sale.get("shipment_state").as_str() == Some("exception") {
-        s.wizard("sale.handle.shipment.exception", "handle", SALE, id(&sale), Some(("ask", value!({"recreate_moves": []}))))?;
+        let ignore: Answers = |form| {
+            form.insert("ignore_moves", form.get("domain_moves").clone());
+        };
+        s.wizard("sale.handle.shipment.exception", "handle", SALE, id(&sale), Some(("ask", ignore)))?;
     }
     if sale.get("invoice_state").as_str() == Some("exception") {
-        s.wizard("sale.handle.invoice.exception", "handle", SALE, id(&sale), Some(("ask", value!({"recreate_invoices": []}))))?;
+        let ignore: Answers = |form| {
+            form.insert("ignore_invoices", form.get("domain_invoices").clone());
+        };
+        s.wizard("sale.handle.invoice.exception", "handle", SALE, id(&sale), Some(("ask", ignore)))?;
     }
     Ok(unbooked(&sale))
 }
@@ -264,50 +284,70 @@ fn unbooked(sale: &Value) -> Outcome {
 
 // -- deliver --
 
-/// The shipments of a sale with what they move.
+const SHIPMENT_FIELDS: &[&str] = &["number", "state", "reference", "outgoing_moves"];
+
 fn shipments(s: &mut Script<'_>, sale: &Value) -> Run<Vec<Value>> {
-    s.records(SHIPMENT, sale.get("shipments"), &["number", "state", "reference", "outgoing_moves", "inventory_moves"])
+    s.records(SHIPMENT, sale.get("shipments"), SHIPMENT_FIELDS)
+}
+
+/// How much of a move leaves with this delivery; the move's whole quantity beside it.
+struct Leaving {
+    movement: i64,
+    quantity: Decimal,
+    whole: Decimal,
 }
 
 pub(super) fn deliver(s: &mut Script<'_>, plan: &Value) -> Run<Outcome> {
     let sale = needed_sale(s, plan)?;
     let reference = plan.get("reference").as_str().unwrap_or("");
     let known = shipments(s, &sale)?;
-    let ours = known.iter().find(|shipment| shipment.get("reference").as_str() == Some(reference));
-    let shipment = match ours {
-        Some(shipment) => shipment.clone(),
-        None => match known.iter().find(|shipment| !matches!(state(shipment), "done" | "cancelled" | "shipped")) {
+    let sale_lines = s.search("sale.line", value!([["sale", "=", (id(&sale))]]), &["description", "product", "quantity"])?;
+    let ours = known.iter().find(|shipment| shipment.get("reference").as_str() == Some(reference)).cloned();
+    let mut shipment = match ours {
+        Some(shipment) => shipment,
+        None => match choose(s, &known, &sale_lines, plan)? {
             Some(shipment) => {
                 let mut values = value!({"reference": reference});
                 if let Some(tracking) = plan.at("args.tracking").as_str() {
                     values.insert("shipping_reference", tracking);
                 }
-                s.change("model.stock.shipment.out.write", vec![value!([(id(shipment))]), values])?;
-                shipment.clone()
+                s.change("model.stock.shipment.out.write", vec![value!([(id(&shipment))]), values])?;
+                shipment
             }
-            // Downloads and certificates leave without a shipment.
-            None if known.is_empty() => return Ok(Outcome::done(value!({"delivery": null}))),
-            None => return Ok(Outcome::refused("nothing_to_deliver", "every shipment of the sale has left or is cancelled")),
+            // Downloads, services and certificates leave without a shipment.
+            None => return Ok(Outcome::done(value!({"delivery": null}))),
         },
     };
-    let mut shipment = shipment;
-    for _ in 0..STATES_MAX {
+    for _ in 0..STATES_MAX + 2 {
         let shipment_id = id(&shipment);
-        match state(&shipment) {
-            "draft" => s.button(SHIPMENT, shipment_id, "wait")?,
-            "waiting" => s.button(SHIPMENT, shipment_id, "assign_try")?,
-            "assigned" => {
-                keep_to(s, &shipment, plan)?;
-                s.button(SHIPMENT, shipment_id, "pick")?
+        let before = state(&shipment).to_owned();
+        match before.as_str() {
+            "draft" => {
+                keep_to(s, &shipment, &sale_lines, plan)?;
+                s.button(SHIPMENT, shipment_id, "wait")?;
             }
-            "picked" => s.button(SHIPMENT, shipment_id, "pack")?,
-            "packed" => s.button(SHIPMENT, shipment_id, "ship")?,
-            "shipped" => s.button(SHIPMENT, shipment_id, "do")?,
+            "waiting" => {
+                let leaving = leaving(s, &shipment, &sale_lines, plan)?;
+                // Quantities are written on a draft only.
+                let whole = leaving.iter().all(|leaving| leaving.quantity == leaving.whole);
+                s.button(SHIPMENT, shipment_id, if whole { "assign_try" } else { "draft" })?;
+            }
+            "assigned" => {
+                s.button(SHIPMENT, shipment_id, "pick")?;
+            }
+            "picked" => {
+                s.button(SHIPMENT, shipment_id, "pack")?;
+            }
+            "packed" => {
+                s.button(SHIPMENT, shipment_id, "ship")?;
+            }
+            "shipped" => {
+                s.button(SHIPMENT, shipment_id, "do")?;
+            }
             "done" => return Ok(Outcome::done(value!({"delivery": (shipment.get("number"))}))),
             other => return Ok(Outcome::refused("unexpected_state", format!("the shipment is {other}"))),
-        };
-        let before = state(&shipment).to_owned();
-        shipment = s.record(SHIPMENT, shipment_id, &["number", "state", "reference", "outgoing_moves", "inventory_moves"])?;
+        }
+        shipment = s.record(SHIPMENT, shipment_id, SHIPMENT_FIELDS)?;
         if state(&shipment) == before {
             // `assign_try` answers nothing when there is too little.
             let code = if before == "waiting" { "not_enough_stock" } else { "stuck" };
@@ -317,34 +357,56 @@ pub(super) fn deliver(s: &mut Script<'_>, plan: &Value) -> Run<Outcome> {
     Ok(Outcome::refused("stuck", "the shipment does not come to rest"))
 }
 
-/// Lowers the picked quantities to what has left; Tryton makes another shipment of the rest.
-fn keep_to(s: &mut Script<'_>, shipment: &Value, plan: &Value) -> Run<()> {
-    let lines = plan.at("args.lines").as_arr().unwrap_or_default();
-    if lines.is_empty() {
-        return Ok(());
-    }
-    let outgoing = s.records("stock.move", shipment.get("outgoing_moves"), &["product", "quantity", "origin"])?;
-    let sale_lines: Value = outgoing
-        .iter()
-        .filter_map(|movement| movement.get("origin").as_str()?.strip_prefix("sale.line,")?.parse::<i64>().ok())
-        .map(Value::from)
-        .collect();
-    let named = s.records("sale.line", &sale_lines, &["description", "product"])?;
-    let inventory = s.records("stock.move", shipment.get("inventory_moves"), &["product", "quantity"])?;
-    let mut writes = Vec::new();
-    for movement in &inventory {
-        let quantity = movement.get("quantity").as_decimal().unwrap_or_default();
-        let of_product = |line: &&Value| line.get("product") == movement.get("product");
-        let left: Option<Decimal> = named.iter().find(of_product).map(|line| {
-            let entry = lines.iter().find(|entry| entry.get("line") == line.get("description"));
-            entry.and_then(|entry| plan::read_number(entry.at("quantity.value"))).unwrap_or_default()
-        });
-        if let Some(left) = left.filter(|left| *left < quantity) {
-            writes.push(value!(["write", [(id(movement))], {"quantity": (wire::quantity(left))}]));
+/// The open shipment that moves something of this delivery.
+fn choose(s: &mut Script<'_>, known: &[Value], sale_lines: &[Value], plan: &Value) -> Run<Option<Value>> {
+    for shipment in known.iter().filter(|shipment| !matches!(state(shipment), "done" | "cancelled" | "shipped")) {
+        if leaving(s, shipment, sale_lines, plan)?.iter().any(|leaving| leaving.quantity > Decimal::ZERO) {
+            return Ok(Some(shipment.clone()));
         }
     }
+    Ok(None)
+}
+
+/// What of each move of a shipment leaves. A sale line carries the order's line in its description; the parts of a bundle carry the
+/// bundle's, and leave in its proportion.
+fn leaving(s: &mut Script<'_>, shipment: &Value, sale_lines: &[Value], plan: &Value) -> Run<Vec<Leaving>> {
+    let given = plan.at("args.lines").as_arr();
+    let moves = s.records("stock.move", shipment.get("outgoing_moves"), &["quantity", "origin"])?;
+    let number = |record: &Value| record.get("quantity").as_decimal().unwrap_or_default();
+    let leaving = moves.iter().map(|movement| {
+        let whole = number(movement);
+        let line = movement.get("origin").as_str().and_then(|origin| origin.strip_prefix("sale.line,")?.parse().ok());
+        let line = sale_lines.iter().find(|record| Some(id(record)) == line);
+        let quantity = match (given, line) {
+            (None, _) | (Some(_), None) => whole,
+            (Some(given), Some(line)) => {
+                let name = line.get("description");
+                let sold = sale_lines.iter().find(|record| record.get("description") == name).map(number).unwrap_or_default();
+                let entry = given.iter().find(|entry| entry.get("line") == name);
+                let pieces = entry.and_then(|entry| plan::read_number(entry.at("quantity.value"))).unwrap_or_default();
+                if sold.is_zero() { Decimal::ZERO } else { (pieces * number(line) / sold).min(whole) }
+            }
+        };
+        Leaving { movement: id(movement), quantity, whole }
+    });
+    Ok(leaving.collect())
+}
+
+/// Lowers a draft's moves to what leaves; Tryton makes another shipment of the rest when this one is done.
+fn keep_to(s: &mut Script<'_>, shipment: &Value, sale_lines: &[Value], plan: &Value) -> Run<()> {
+    let mut writes = Vec::new();
+    let mut gone = Vec::new();
+    for leaving in leaving(s, shipment, sale_lines, plan)?.iter().filter(|leaving| leaving.quantity != leaving.whole) {
+        match leaving.quantity.is_zero() {
+            true => gone.push(Value::from(leaving.movement)),
+            false => writes.push(value!(["write", [(leaving.movement)], {"quantity": (wire::quantity(leaving.quantity))}])),
+        }
+    }
+    if !gone.is_empty() {
+        writes.push(value!(["delete", gone]));
+    }
     if !writes.is_empty() {
-        s.change("model.stock.shipment.out.write", vec![value!([(id(shipment))]), value!({"inventory_moves": writes})])?;
+        s.change("model.stock.shipment.out.write", vec![value!([(id(shipment))]), value!({"outgoing_moves": writes})])?;
     }
     Ok(())
 }
@@ -391,14 +453,19 @@ pub(super) fn pay(s: &mut Script<'_>, call: &Call, plan: &Value) -> Run<Outcome>
             let sale = needed_sale(s, plan)?;
             let currency = plan.at("args.amount.currency").as_str().unwrap_or("");
             let Some(journal) = s.settings.payment_journals.get(currency).copied() else {
-                return Ok(Outcome::misconfigured("no_journal", format!("`settings.payment_journals` has no journal for {currency}")));
+                return Ok(Outcome::misconfigured(
+                    "no_journal",
+                    format!("`settings.payment_journals` has no journal for {currency}"),
+                ));
             };
             let Some(amount) = plan::read_number(plan.at("args.amount.amount")) else {
                 return Ok(Outcome::misconfigured("stored_request", "the stored plan has no amount"));
             };
             // Money that comes in pays an invoice, money that goes out a credit note.
             let sign = |invoice: &Value| wire::read_decimal(invoice.get("total_amount")).unwrap_or_default() < Decimal::ZERO;
-            let due = invoices(s, &sale)?.into_iter().find(|invoice| sign(invoice) == refund && matches!(state(invoice), "posted" | "paid"));
+            let due = invoices(s, &sale)?
+                .into_iter()
+                .find(|invoice| sign(invoice) == refund && matches!(state(invoice), "posted" | "paid"));
             let line = due.as_ref().and_then(|invoice| invoice.get("lines_to_pay").as_arr()?.first()?.as_i64());
             let Some(line) = line else {
                 let (code, what) = if refund { ("no_credit_note", "credit note") } else { ("no_invoice", "posted invoice") };
@@ -455,7 +522,9 @@ pub(super) fn probe(s: &mut Script<'_>, call: &Call, plan: &Value) -> Run<Probe>
     if call.operation == Operation::ErpPostPayment {
         return Ok(match find_payment(s, plan)? {
             None => Probe::Absent,
-            Some(payment) if state(&payment) == "succeeded" => Probe::Complete(Outcome::done(value!({"posting": (payment.get("number"))}))),
+            Some(payment) if state(&payment) == "succeeded" => {
+                Probe::Complete(Outcome::done(value!({"posting": (payment.get("number"))})))
+            }
             Some(_) => partial("payment"),
         });
     }
@@ -482,7 +551,9 @@ pub(super) fn probe(s: &mut Script<'_>, call: &Call, plan: &Value) -> Run<Probe>
             let reference = plan.get("reference").as_str();
             match shipments(s, &sale)?.iter().find(|shipment| shipment.get("reference").as_str() == reference) {
                 None => Probe::Absent,
-                Some(shipment) if state(shipment) == "done" => Probe::Complete(Outcome::done(value!({"delivery": (shipment.get("number"))}))),
+                Some(shipment) if state(shipment) == "done" => {
+                    Probe::Complete(Outcome::done(value!({"delivery": (shipment.get("number"))})))
+                }
                 Some(_) => partial("shipment"),
             }
         }

@@ -24,6 +24,9 @@ pub(super) fn end<T>(outcome: Outcome) -> Run<T> {
     Err(Stop::End(Box::new(outcome)))
 }
 
+/// Changes the defaults of a wizard's form.
+pub(super) type Answers = fn(&mut Value);
+
 pub(super) struct Script<'e> {
     pub settings: &'e Settings,
     exchanges: std::slice::Iter<'e, Exchange>,
@@ -77,7 +80,9 @@ impl<'e> Script<'e> {
                     let skip = vec![Value::from(name), Value::Bool(false)];
                     match self.exchange("model.res.user.warning.skip", skip, Nature::Read, &value!({}))? {
                         Answer::Result(_) => {}
-                        Answer::UserError(message) | Answer::UserWarning(_, message) => return end(Outcome::refused("user_error", message)),
+                        Answer::UserError(message) | Answer::UserWarning(_, message) => {
+                            return end(Outcome::refused("user_error", message));
+                        }
                         Answer::Ended(outcome) => return end(self.unclear(outcome)),
                     }
                 }
@@ -103,7 +108,8 @@ impl<'e> Script<'e> {
     /// Once something was changed, a read that ends unclear leaves the whole unclear. A system that turned us away before it did
     /// anything still only asks for patience: scripts look for what an earlier attempt left and go on from there.
     fn unclear(&self, mut outcome: Outcome) -> Outcome {
-        let turned_away = outcome.code.starts_with("http_4") || outcome.code == "http_503" || outcome.code == classify::TOKEN_EXPIRED;
+        let turned_away =
+            outcome.code.starts_with("http_4") || outcome.code == "http_503" || outcome.code == classify::TOKEN_EXPIRED;
         let harmless = turned_away || matches!(outcome.code.as_str(), "not_connected" | "not_authorized" | "modified_meanwhile");
         if self.changed && outcome.class == OutcomeClass::Retry && !harmless {
             outcome.class = OutcomeClass::Unknown;
@@ -146,14 +152,15 @@ impl<'e> Script<'e> {
         Ok(self.try_change(&format!("model.{model}.{button}"), vec![value!([id])])?.err())
     }
 
-    /// Runs a wizard to `state`; `start` is where it begins, when it asks for a form first.
-    pub fn wizard(&mut self, name: &str, state: &str, model: &str, id: i64, form: Option<(&str, Value)>) -> Run<Value> {
+    /// Runs a wizard to `state`. `form` is the state that asks first, and what of its defaults is answered otherwise.
+    pub fn wizard(&mut self, name: &str, state: &str, model: &str, id: i64, form: Option<(&str, Answers)>) -> Run<Value> {
         let context = value!({"active_model": model, "active_id": id, "active_ids": [id]});
         let made = self.change_within(&format!("wizard.{name}.create"), Vec::new(), context.clone())?;
         let session = made.as_arr().and_then(|parts| parts.first()).cloned().unwrap_or_default();
+        let execute = format!("wizard.{name}.execute");
         let mut data = value!({});
         if let Some((start, answers)) = form {
-            let shown = self.change_within(&format!("wizard.{name}.execute"), vec![session.clone(), value!({}), start.into()], context.clone())?;
+            let shown = self.change_within(&execute, vec![session.clone(), value!({}), start.into()], context.clone())?;
             let mut fields = value!({});
             // Companions of references end in a dot and are refused when they come back.
             for (key, value) in shown.at("view.defaults").as_obj().into_iter().flat_map(|map| map.iter()) {
@@ -161,12 +168,10 @@ impl<'e> Script<'e> {
                     fields.insert(key.clone(), value.clone());
                 }
             }
-            for (key, value) in answers.as_obj().into_iter().flat_map(|map| map.iter()) {
-                fields.insert(key.clone(), value.clone());
-            }
+            answers(&mut fields);
             data.insert(start, fields);
         }
-        let result = self.change_within(&format!("wizard.{name}.execute"), vec![session.clone(), data, state.into()], context)?;
+        let result = self.change_within(&execute, vec![session.clone(), data, state.into()], context)?;
         // The server keeps a wizard until it is told to forget it.
         self.change(&format!("wizard.{name}.delete"), vec![session])?;
         Ok(result)

@@ -1,8 +1,8 @@
 //! Tryton's JSON-RPC as it is on the wire: requests, typed values, answers and the kinds of error. No business.
 
+use crossdock_canonical::{Outcome, OutcomeClass, Timestamp};
 use crossdock_connect::classify::{self, Credentials, Nature};
 use crossdock_connect::http::{Method, Request, Response};
-use crossdock_canonical::{Outcome, OutcomeClass, Timestamp};
 use crossdock_value::{Decimal, Value, value};
 use std::io::Read;
 
@@ -40,7 +40,8 @@ pub(super) fn read(response: &Response, nature: Nature) -> Answer {
         }
         return Answer::Ended(outcome);
     }
-    let body = plain(&response.body).and_then(|bytes| crossdock_value::parse(&bytes, &Default::default()).map_err(|e| e.to_string()));
+    let body =
+        plain(&response.body).and_then(|bytes| crossdock_value::parse(&bytes, &Default::default()).map_err(|e| e.to_string()));
     let body = match body {
         Ok(body) => body,
         Err(reason) => return Answer::Ended(unreadable(nature, reason)),
@@ -55,7 +56,9 @@ pub(super) fn read(response: &Response, nature: Nature) -> Answer {
     match kind {
         "UserError" => Answer::UserError(word(0).chars().take(300).collect()),
         "UserWarning" => Answer::UserWarning(word(0), word(1).chars().take(300).collect()),
-        "ConcurrencyException" => Answer::Ended(Outcome::retry("modified_meanwhile", "somebody else wrote the record; it is read again")),
+        "ConcurrencyException" => {
+            Answer::Ended(Outcome::retry("modified_meanwhile", "somebody else wrote the record; it is read again"))
+        }
         "LoginException" => Answer::Ended(Outcome::retry(classify::TOKEN_EXPIRED, "the session asks for a login")),
         // Two texts, the first of a Python exception: the call does not fit this server.
         text => Answer::Ended(Outcome::misconfigured("server_error", text.chars().take(300).collect::<String>())),
@@ -77,7 +80,9 @@ pub(super) fn plain(body: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, String> {
     let mut out = Vec::new();
     let read = flate2::read::GzDecoder::new(body).take(ANSWER_BYTES_MAX + 1).read_to_end(&mut out);
     match read {
-        Ok(_) if out.len() as u64 > ANSWER_BYTES_MAX => Err(format!("the unpacked answer is larger than {ANSWER_BYTES_MAX} bytes")),
+        Ok(_) if out.len() as u64 > ANSWER_BYTES_MAX => {
+            Err(format!("the unpacked answer is larger than {ANSWER_BYTES_MAX} bytes"))
+        }
         Ok(_) => Ok(out.into()),
         Err(error) => Err(error.to_string()),
     }

@@ -1,11 +1,16 @@
-//! Waits until a run has settled, then judges it: what became of each order against what its kind demands.
+//! Waits until a run has settled, then judges it: what became of each order against what its kind demands, and what the systems'
+//! own ledgers show against the invariants.
 
 use super::Demo;
 use crossdock_canonical::Duration;
-use crossdock_engine::shell::clock::{self, Stopwatch};
+use crossdock_engine::{
+    Hub,
+    shell::clock::{self, Stopwatch},
+};
 use crossdock_simulators::{End, Expectation};
 use crossdock_store::{ExceptionQuery, ProcessQuery, ReadStore};
-use serde::Serialize;
+use crossdock_verify::{HubView, Invariant, Options, Report, known_flows, parse_all, verify};
+use serde_json::json;
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
@@ -13,6 +18,27 @@ use std::{
 
 /// Longer than any order of the demo takes; a run that has not settled by then is judged as it stands.
 const PATIENCE: Duration = Duration::seconds(300);
+
+/// How long a hub whose orders have all settled may go on; then its ledgers are read as they are.
+const REST: Duration = Duration::seconds(150);
+
+/// What must have been checked and hold for a good run.
+const DEMANDED: [Invariant; 11] = [
+    Invariant::I1,
+    Invariant::I2,
+    Invariant::I3,
+    Invariant::I4,
+    Invariant::I6,
+    Invariant::I7,
+    Invariant::I8,
+    Invariant::I9,
+    Invariant::I10,
+    Invariant::I12,
+    Invariant::I14,
+];
+
+/// Of a hundred orders, how many must end as their kind demands.
+const ENDED_MIN: usize = 97;
 
 /// What the hub says of an order.
 #[derive(Clone, Debug, Default)]
@@ -23,20 +49,23 @@ struct Found {
     exceptions: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct Verdict {
     pub orders: usize,
     /// By end: `closed`, `cancelled`, `failed`, `parked`, `open`, `lost`.
     pub ends: BTreeMap<String, usize>,
-    /// Exceptions of parked orders by class.
+    /// Exceptions of orders by class.
     pub parked: BTreeMap<String, usize>,
     /// Orders that ended otherwise than their kind demands.
     pub unexpected: Vec<Unexpected>,
+    /// Parked orders that were to end otherwise; with faults a hundredth of all may.
+    pub parked_beyond: usize,
+    pub parked_beyond_max: usize,
     pub settled_after_s: i64,
-    pub verdict: &'static str,
+    pub report: Report,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, serde::Serialize)]
 pub struct Unexpected {
     pub order: String,
     pub kind: String,
@@ -44,28 +73,53 @@ pub struct Unexpected {
     pub found: String,
 }
 
-pub async fn wait_and_judge(demo: &Demo, expectations: &[Expectation]) -> Verdict {
+pub async fn wait_and_judge(demo: &Demo, expectations: &[Expectation], faults: bool) -> Result<Verdict, String> {
     let watch = Stopwatch::start();
     let mut found = look(demo).await;
     while watch.elapsed() < PATIENCE && !expectations.iter().all(|e| is_settled(e, found.get(&key(e)))) {
         clock::pause(Duration::millis(500)).await;
         found = look(demo).await;
     }
+    let settled_after = watch.elapsed();
     // Late notices of settled orders may still be under way; the ledgers are read when the hub rests.
-    while watch.elapsed() < PATIENCE && !demo.hub.is_idle() {
+    let rests = async || demo.hub.is_idle() && demo.store.inbox_depth().await.is_ok_and(|depth| depth == 0);
+    let watch = Stopwatch::start();
+    while watch.elapsed() < REST && !rests().await {
         clock::pause(Duration::millis(200)).await;
     }
-    judge(expectations, &found, watch.elapsed())
+    let found = look(demo).await;
+    let report = check(demo).await?;
+    let parked_beyond_max = if faults { expectations.len() / 100 } else { 0 };
+    Ok(judge(expectations, &found, settled_after, report, parked_beyond_max))
 }
 
-fn judge(expectations: &[Expectation], found: &HashMap<String, Found>, settled_after: Duration) -> Verdict {
+/// The systems' ledgers against each other and against the hub.
+async fn check(demo: &Demo) -> Result<Report, String> {
+    let texts: Vec<(&str, String)> = {
+        let world = demo.systems.world();
+        crossdock_simulators::SYSTEMS.iter().filter_map(|name| Some((*name, world.ledger(name)?.lines(0)))).collect()
+    };
+    let ledgers = parse_all(texts.iter().map(|(name, lines)| (*name, lines.as_str())));
+    let hub = HubView::read(&*demo.store).await.map_err(|e| format!("the store cannot be read: {e}"))?;
+    Ok(verify(&ledgers, Some(&hub), Some(&known_flows), &Options::at_rest(demo.hub.now())))
+}
+
+fn judge(
+    expectations: &[Expectation],
+    found: &HashMap<String, Found>,
+    settled_after: Duration,
+    report: Report,
+    parked_beyond_max: usize,
+) -> Verdict {
     let mut verdict = Verdict {
         orders: expectations.len(),
         ends: BTreeMap::new(),
         parked: BTreeMap::new(),
         unexpected: Vec::new(),
+        parked_beyond: 0,
+        parked_beyond_max,
         settled_after_s: settled_after.0 / 1_000,
-        verdict: "good",
+        report,
     };
     for expectation in expectations {
         let end = end_of(found.get(&key(expectation)));
@@ -77,6 +131,7 @@ fn judge(expectations: &[Expectation], found: &HashMap<String, Found>, settled_a
         }
         if !fits(&expectation.expected_end, &end) {
             let order = found.get(&key(expectation)).cloned().unwrap_or_default();
+            verdict.parked_beyond += usize::from(end.starts_with("parked "));
             verdict.unexpected.push(Unexpected {
                 order: key(expectation),
                 kind: format!("{:?}", expectation.kind),
@@ -84,9 +139,6 @@ fn judge(expectations: &[Expectation], found: &HashMap<String, Found>, settled_a
                 found: format!("{end}; stage {}; {}", order.stage, order.waiting_for),
             });
         }
-    }
-    if !verdict.unexpected.is_empty() {
-        verdict.verdict = "unexpected ends";
     }
     verdict
 }
@@ -152,11 +204,40 @@ async fn look(demo: &Demo) -> HashMap<String, Found> {
 
 impl Verdict {
     pub fn is_good(&self) -> bool {
-        self.verdict == "good"
+        self.word() == "good"
+    }
+
+    /// Orders that were to be parked and are not count as unexpected, and so do parked ones that were not; what is left over may be
+    /// late, not wrong.
+    pub fn word(&self) -> &'static str {
+        let planted_missed = self.unexpected.iter().any(|unexpected| unexpected.expected.starts_with("Parked"));
+        let lost = self.ends.contains_key("lost");
+        if !self.report.is_clean_on(&DEMANDED) {
+            "an invariant does not hold, or was not checked"
+        } else if lost {
+            "orders were lost"
+        } else if planted_missed || self.parked_beyond > self.parked_beyond_max {
+            "parked others than the planted ones"
+        } else if (self.orders - self.unexpected.len()) * 100 < self.orders * ENDED_MIN {
+            "too few ended as their kind demands"
+        } else {
+            "good"
+        }
     }
 
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("a verdict is plain data")
+        let report = self.report.to_json();
+        json!({
+            "orders": self.orders,
+            "ends": self.ends,
+            "parked": self.parked,
+            "unexpected": self.unexpected,
+            "settled_after_s": self.settled_after_s,
+            "invariants": report["invariants"],
+            "notes": report["notes"],
+            "verdict": self.word(),
+        })
+        .to_string()
     }
 }
 
@@ -172,6 +253,11 @@ impl fmt::Display for Verdict {
         for unexpected in self.unexpected.iter().take(20) {
             writeln!(f, "  {} ({}): expected {}, found {}", unexpected.order, unexpected.kind, unexpected.expected, unexpected.found)?;
         }
-        writeln!(f, "{}", self.verdict)
+        let hidden = self.unexpected.len().saturating_sub(20);
+        if hidden > 0 {
+            writeln!(f, "  and {hidden} more that ended otherwise than their kind demands")?;
+        }
+        write!(f, "{}", self.report)?;
+        writeln!(f, "{}", self.word())
     }
 }

@@ -138,19 +138,20 @@ impl Dispatcher {
         Self { queues, window }
     }
 
-    /// An open effect is due at `due`. A known one moves.
-    pub fn offer(&mut self, system: &SystemName, process: &ProcessKey, no: u32, class: u8, due: Timestamp, now: Timestamp) {
-        let Some(queue) = self.queues.get_mut(system) else { return };
+    /// An open effect is due at `due`. A known one moves. Whether it is in memory now; else a later read brings it.
+    pub fn offer(&mut self, system: &SystemName, process: &ProcessKey, no: u32, class: u8, due: Timestamp, now: Timestamp) -> bool {
+        let Some(queue) = self.queues.get_mut(system) else { return false };
         queue.remove(process, no);
         if due - now > HORIZON {
-            return;
+            return false;
         }
         if queue.places.len() >= self.window {
             queue.overflow = true;
             queue.left_out = true;
-            return;
+            return false;
         }
         queue.insert(process, no, class, due, now);
+        true
     }
 
     pub fn read_all(&mut self, now: Timestamp, out: &mut Vec<Output>) {

@@ -15,7 +15,7 @@ use crate::{
     driver::{EventRecord, State},
     wiring::Pinned,
 };
-use crossdock_canonical::{Duration, Order, OrderRef, SystemName, Timestamp, order::Delivery};
+use crossdock_canonical::{Duration, Order, OrderRef, SystemName, Timestamp, operation::Urgency, order::Delivery};
 use crossdock_connect::Identity;
 use crossdock_flows::{Answer, Input as FlowInput, Policy};
 use crossdock_store::{
@@ -36,6 +36,8 @@ pub(super) const POISON: &str = "poison";
 /// The timer at or before the earliest acknowledgement deadline of a process's open effects. Kept by the engine, in the store like
 /// any other, so that silence is noticed after a restart too.
 pub(super) const SILENCE: &str = "~silence";
+/// An effect whose end is awaited is asked after at its deadline; only if that brings nothing is its silence news.
+const GRACE: Duration = Duration::seconds(5);
 /// The kind of a command's row that only waits to be settled: what it asked for is on disk.
 pub(super) const TAKEN: &str = "command.taken";
 /// How often a starting process looks for the policy it was given.
@@ -47,8 +49,8 @@ pub(super) struct Draft {
     pub state: Option<State>,
     pub pinned: Option<Pinned>,
     pub document: Option<Value>,
-    /// Request bytes of new effects.
-    pub requests: Vec<(u32, Arc<[u8]>)>,
+    /// Request bytes and arguments of new effects.
+    pub requests: Vec<(u32, Arc<[u8]>, Value)>,
     pub answer: Option<(InboxId, Result<Answer, HubError>)>,
     /// What becomes of the message that blocks the lane, when this is on disk.
     pub block: Option<Block>,
@@ -82,6 +84,7 @@ pub(super) fn unborn(driver: &dyn Driver) -> Memory {
         exceptions: Vec::new(),
         identities: Vec::new(),
         requests: HashMap::new(),
+        args: HashMap::new(),
         doubtful: HashSet::new(),
     }
 }
@@ -352,7 +355,7 @@ impl Core {
         let mut draft = self.draft(process, memory, &"clock".into(), "acknowledgement deadline".into(), now);
         draft.transition.timers.push((SILENCE.into(), None));
         let mut named = None;
-        for effect in memory.effects.iter().filter(|e| e.deadline <= now && is_watched(e)) {
+        for effect in memory.effects.iter().filter(|e| e.deadline + GRACE <= now && is_watched(e)) {
             if draft.stands(memory, &plan::effect_exception(effect.no)) {
                 continue;
             }
@@ -457,6 +460,17 @@ impl Core {
         }
     }
 
+    /// What the flow asked for. After a reload it is asked again: `decide` names an effect as long as it matters.
+    fn args_of(&self, process: &ProcessKey, memory: &Memory, effect: &EffectRow) -> Value {
+        if let Some(args) = memory.args.get(&effect.no) {
+            return args.clone();
+        }
+        let policy = memory.pinned.as_ref().map_or(&*NO_POLICY, |p| &*p.policy);
+        let plan = self.wiring.drivers[&*process.kind].plan(&memory.state, policy, memory.row.logic, effect.made_at);
+        let named = plan.effects.into_iter().find(|e| *e.step == *effect.step && *e.intent == *effect.intent);
+        named.map_or(Value::Null, |effect| effect.args)
+    }
+
     fn send_now(&mut self, process: &ProcessKey, memory: &Memory, effect: &EffectRow, kind: JobKind, prepared: Arc<[u8]>, out: &mut Vec<Output>) {
         match kind {
             JobKind::Attempt => {
@@ -465,7 +479,7 @@ impl Core {
             }
             JobKind::Probe | JobKind::Audit => self.stats.probes += 1,
         }
-        let call = self.call_of(process, memory, effect, Value::Null, memory.document.clone());
+        let call = self.call_of(process, memory, effect, self.args_of(process, memory, effect), memory.document.clone());
         let job = Job { process: process.clone(), no: effect.no, generation: effect.generation, kind, call, prepared };
         out.push(Output::Send(Box::new(job)));
     }
@@ -503,10 +517,13 @@ impl Core {
         }
     }
 
-    /// Asks about every settled effect that its system can tell of, behind all other calls.
+    /// Asks about every settled effect that its system can tell of, behind all other calls. What was only told (a status, a message)
+    /// is not asked after: a later one rightly takes its place.
     fn reconcile(&mut self, process: &ProcessKey, lane: &mut Lane, now: Timestamp) {
         let memory = self.memory(lane);
-        let settled = memory.effects.iter().filter(|e| e.state == EffectState::Done && !lane.in_flight.contains_key(&e.no));
+        let settled = memory.effects.iter().filter(|e| {
+            e.state == EffectState::Done && e.operation.urgency() != Urgency::Tell && !lane.in_flight.contains_key(&e.no)
+        });
         let told: Vec<(u32, SystemName)> = settled
             .filter(|effect| {
                 let capability = self.wiring.systems.get(&effect.system).and_then(|s| s.connector.capability(effect.operation));
@@ -516,8 +533,10 @@ impl Core {
             .map(|effect| (effect.no, effect.system.clone()))
             .collect();
         for (no, system) in told {
-            lane.audits.insert(no);
-            self.dispatcher.offer(&system, process, no, super::dispatch::AUDIT, now, now);
+            // Without room in the window this one waits for the next cycle.
+            if self.dispatcher.offer(&system, process, no, super::dispatch::AUDIT, now, now) {
+                lane.audits.insert(no);
+            }
         }
     }
 
@@ -601,8 +620,10 @@ impl Draft {
     fn watch_silence(&mut self, memory: &Memory) {
         let changed = |no| self.transition.effects.iter().any(|c| c.no == no);
         let kept = memory.effects.iter().filter(|e| e.state.is_open() && !changed(e.no));
-        let watched = kept.chain(&self.transition.effects).filter(|e| is_watched(e) && !self.stands(memory, &plan::effect_exception(e.no)));
-        let earliest = watched.map(|e| e.deadline).min();
+        let well = memory.exceptions.is_empty() && self.transition.exceptions.is_empty();
+        let flagged = |e: &EffectRow| !well && self.stands(memory, &plan::effect_exception(e.no));
+        let watched = kept.chain(&self.transition.effects).filter(|e| is_watched(e) && !flagged(e));
+        let earliest = watched.map(|e| e.deadline + GRACE).min();
         let fired = self.transition.timers.iter().position(|(name, _)| &**name == SILENCE);
         let armed = memory.timers.iter().find(|(name, _)| &**name == SILENCE && fired.is_none()).map(|(_, due)| *due);
         let timer = match (earliest, armed) {

@@ -91,6 +91,8 @@ pub(super) struct Memory {
     pub identities: Vec<IdentityRow>,
     /// Request bytes of open effects, while they are at hand.
     pub requests: HashMap<u32, Arc<[u8]>>,
+    /// Arguments of open effects, while they are at hand.
+    pub args: HashMap<u32, Value>,
     /// Effects whose last word is from a former run: they may have been sent since.
     pub doubtful: HashSet<u32>,
 }
@@ -125,13 +127,17 @@ impl Memory {
             self.doubtful.remove(&row.no);
             if !row.state.is_open() {
                 self.requests.remove(&row.no);
+                self.args.remove(&row.no);
             }
             match self.effects.get_mut(row.no as usize - 1) {
                 Some(slot) => *slot = row,
                 None => self.effects.push(row),
             }
         }
-        self.requests.extend(draft.requests.drain(..));
+        for (no, bytes, args) in draft.requests.drain(..) {
+            self.requests.insert(no, bytes);
+            self.args.insert(no, args);
+        }
         for identity in draft.transition.identities.drain(..) {
             if !self.identities.contains(&identity) {
                 self.identities.push(identity);
@@ -163,7 +169,7 @@ impl Lane {
 
     /// May be forgotten without loss.
     fn is_disposable(&self) -> bool {
-        self.is_idle() && self.blocked.is_none() && self.unheard.is_empty()
+        self.is_idle() && self.blocked.is_none() && self.audits.is_empty() && self.unheard.is_empty()
     }
 
     /// Takes out the messages that wait behind a blocking one: the store keeps them.
@@ -367,6 +373,7 @@ impl Core {
             exceptions,
             identities,
             requests: HashMap::new(),
+            args: HashMap::new(),
             doubtful,
         })
     }
@@ -514,7 +521,9 @@ impl Core {
     fn offer(&mut self, process: &ProcessKey, memory: &Memory, no: u32, now: Timestamp) {
         let Some(effect) = memory.effect(no) else { return };
         match effect.due {
-            Some(due) => self.dispatcher.offer(&effect.system, process, no, effect.class, due, now),
+            Some(due) => {
+                self.dispatcher.offer(&effect.system, process, no, effect.class, due, now);
+            }
             None => self.dispatcher.withdraw(&effect.system, process, no),
         }
     }

@@ -6,7 +6,7 @@ use super::{
     lane::Memory,
     record::{Birth, HubMessage},
 };
-use crossdock_canonical::{Duration, Operation, OrderRef, SystemName, Timestamp};
+use crossdock_canonical::{Outcome, Duration, Operation, OrderRef, SystemName, Timestamp};
 use crossdock_connect::{Call, PrepareError};
 use crossdock_flows::{Effect, Plan, Target};
 use crossdock_store::{Addressee, EffectRow, EffectState, ExceptionRow, Intake, Payload, PayloadHash, ProcessKey};
@@ -163,7 +163,7 @@ impl Core {
                 let hash = PayloadHash::of(&prepared.bytes);
                 row.request = Some(hash);
                 draft.transition.payloads.push(Payload { hash, bytes: prepared.bytes.clone() });
-                draft.requests.push((row.no, prepared.bytes));
+                draft.requests.push((row.no, prepared.bytes, effect.args.clone()));
                 row.state = EffectState::Pending;
                 row.due = Some(now);
             }
@@ -198,6 +198,14 @@ impl Core {
             document,
             identities: identities_of(memory, &row.system),
             at: row.made_at,
+        }
+    }
+
+    /// Tells an asking process that its command was refused, unless the flow has answered it.
+    pub(super) fn reply_refused(&self, process: &ProcessKey, memory: &Memory, key: &str, outcome: Outcome, now: Timestamp, draft: &mut Draft) {
+        let asked = super::record::asker(key).is_some();
+        if asked && memory.effect_named(REPLY, key).is_none() && !draft.makes(REPLY, key) {
+            self.reply(process, memory, crossdock_flows::Reply { to: key.to_owned(), outcome }, now, draft);
         }
     }
 

@@ -89,7 +89,7 @@ impl Store for Gated {
 async fn an_order_is_acknowledged_only_after_it_is_stored() {
     let store = Arc::new(Gated::default());
     let wiring = Wiring::new(Vec::new(), Vec::new(), Arc::new(crate::kit::TestPolicies));
-    let hub = Running::start(store.clone(), Arc::new(MemoryStore::new()), wiring, Clock::system(), Options::default())
+    let hub = Running::start(store.clone(), Arc::new(MemoryStore::new()), wiring, Clock::System, Options::default())
         .await
         .expect("an empty store opens");
     let order = OrderIntake {

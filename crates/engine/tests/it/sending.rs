@@ -306,3 +306,19 @@ fn the_same_id_for_two_processes_is_an_exception_and_does_not_spin() {
     assert_eq!(lab.command(&owner.clone(), "skip", value!({"step": "one", "reason": "merged by the ERP"})), Answer::Taken);
     assert!(lab.classes(&owner.clone()).is_empty());
 }
+
+#[test]
+fn attempts_and_probes_know_their_arguments_also_after_a_restart() {
+    for crash in [false, true] {
+        let mut lab = Lab::new();
+        lab.script("erp", [Act::Turn(None), Act::ApplyAndDrop]);
+        let toy = lab.toy("1", 1, "erp");
+        lab.run_for(Duration::seconds(5));
+        if crash {
+            lab.crash();
+        }
+        lab.close(&toy, MINUTE);
+        let args: Vec<_> = lab.network.arrivals.iter().map(|arrival| arrival.args.as_str()).collect();
+        assert_eq!(args, [r#"{"step":"one"}"#; 3], "crash: {crash}");
+    }
+}

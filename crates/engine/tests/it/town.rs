@@ -59,6 +59,7 @@ pub struct Arrival {
     pub key: String,
     pub reference: String,
     pub operation: String,
+    pub args: String,
 }
 
 pub struct Place {
@@ -119,6 +120,7 @@ impl Network for Town {
             key: key.clone(),
             reference: reference.clone(),
             operation,
+            args: header("x-args"),
         });
         let name = format!("{reference} {}", header("x-operation"));
         if probe {
@@ -233,6 +235,7 @@ fn request(method: Method, call: &Call, prepared: &[u8]) -> Request {
     request.headers.push(("x-key".into(), call.key.to_string()));
     request.headers.push(("x-ref".into(), call.reference.to_string()));
     request.headers.push(("x-operation".into(), call.operation.to_string()));
+    request.headers.push(("x-args".into(), String::from_utf8_lossy(&crossdock_value::to_json(&call.args)).into_owned()));
     request.body = Arc::from(prepared);
     request
 }

@@ -118,7 +118,7 @@ pub fn decide(state: &State, kind: &'static str) -> Plan {
                 intent: String::new(),
                 target: Target::System(SystemName::new(&step.system)),
                 operation: step.operation.parse::<Operation>().expect("tests name operations"),
-                args: Value::Null,
+                args: value!({"step": name}),
                 deadline: Duration(step.deadline_ms),
             });
         }

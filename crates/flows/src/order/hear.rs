@@ -8,11 +8,12 @@ use crate::{
 };
 use crossdock_canonical::{Order, Outcome, OutcomeClass, Timestamp};
 use crossdock_value::Value;
+use std::sync::Arc;
 
 pub(super) fn first(input: &Input, policy: &Policy) -> Heard<Event> {
     let accepted = |order: &Order| Event::Accepted {
         reference: order.reference(),
-        sold: Sold::of(order),
+        sold: Arc::new(Sold::of(order)),
         faults: validate::check(order, &policy.validation),
     };
     match input {
@@ -241,7 +242,7 @@ impl Life {
                     Heard::refused("too_late", "payment was authorized for the order as it is")
                 }
                 Ok(order) => Heard::taken(vec![Event::Corrected {
-                    sold: Sold::of(&order),
+                    sold: Arc::new(Sold::of(&order)),
                     faults: validate::check(&order, &policy.validation),
                 }]),
                 Err(reason) => Heard::refused("bad_amendment", format!("`order` is no canonical order: {reason}")),

@@ -27,6 +27,9 @@ pub struct Tells {
     pub picture: Value,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub telling: bool,
+    /// Something happened since the picture was drawn that may have changed it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -44,6 +47,17 @@ pub enum Tell {
     Shipping { word: String },
     Payment { word: String },
     Lines { version: u64 },
+}
+
+/// Whether an event may change the picture of the lines; drawing it to find out costs more than anything else here.
+pub(super) fn may_change_lines(event: &Event) -> bool {
+    match event {
+        Event::ShipmentNoticed { .. } | Event::Fulfilled { .. } | Event::CancellationBegun { .. } => true,
+        Event::StepDone { step, .. } | Event::StepSkipped { step, .. } => {
+            matches!(step, Step::ReleaseShipment | Step::CancelShipment)
+        }
+        _ => false,
+    }
 }
 
 impl Tells {
@@ -77,8 +91,11 @@ impl Life {
         if let Some(word) = news(&self.tells.payment, self.payment_word()) {
             return Some(Event::Telling { tell: Tell::Payment { word } });
         }
+        if !policy.storefront.hub_state || !self.tells.stale || self.tells.telling {
+            return None;
+        }
         let told = self.tells.version > 0 || self.sold.lines.iter().any(|line| self.line_stage(line) != LineStage::Open);
-        if policy.storefront.hub_state && told && !self.tells.telling && self.tells.picture != self.picture() {
+        if told && self.tells.picture != self.picture() {
             return Some(Event::Telling { tell: Tell::Lines { version: self.tells.version + 1 } });
         }
         None
@@ -90,6 +107,7 @@ impl Life {
             Tell::Payment { word } => self.tells.payment = Word { word: word.clone(), telling: true },
             Tell::Lines { version } => {
                 self.tells.picture = self.picture();
+                self.tells.stale = false;
                 self.tells.version = *version;
                 self.tells.telling = true;
             }
@@ -97,7 +115,7 @@ impl Life {
     }
 
     pub(super) fn tell(&self, ask: &mut Asking) {
-        let Tells { shipping, payment, version, picture, telling } = &self.tells;
+        let Tells { shipping, payment, version, picture, telling, stale: _ } = &self.tells;
         if shipping.telling {
             ask.storefront(Step::TellShipping, &shipping.word, || value!({"status": shipping.word.as_str()}));
         }

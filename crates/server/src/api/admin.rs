@@ -76,9 +76,7 @@ pub fn routes() -> Vec<Route> {
             "/admin/v1/keys/{name}",
             manage,
             NO_BODY,
-            Doc::new("revokeKey", "Revokes an API key at once.")
-                .answers_text(204, "Revoked", "")
-                .fails(&[Code::NotFound]),
+            Doc::new("revokeKey", "Revokes an API key at once.").answers_text(204, "Revoked", "").fails(&[Code::NotFound]),
             revoke_key,
         ),
         api(

@@ -65,7 +65,9 @@ async fn stream(State(app): State<App>, actor: Actor, headers: HeaderMap, Query(
 
     // Asked once before the stream begins, so that a wrong cursor is a problem and not a silent stream.
     let first = app.read.stream(&cursor, BATCH).await.map_err(|error| match error {
-        StoreError::Constraint(_) => Problem::new(Code::InvalidParameter, "Last-Event-ID is no id of this stream.").at("last-event-id"),
+        StoreError::Constraint(_) => {
+            Problem::new(Code::InvalidParameter, "Last-Event-ID is no id of this stream.").at("last-event-id")
+        }
         error => error.into(),
     })?;
     let sites = actor.sites;

@@ -58,7 +58,8 @@ async fn receive(
     let target = uri.path_and_query().map_or_else(|| uri.path().to_owned(), ToString::to_string);
     let mut request = http::Request::new(http::Method::Post, target);
     // A header that is not text cannot be part of a signature a connector knows; it is passed over.
-    request.headers = headers.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned()))).collect();
+    request.headers =
+        headers.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned()))).collect();
     request.body = body.as_ref().into();
     let accepted = app.hub.webhook(&SystemName::new(&system), request).await?;
     let stored = accepted.iter().filter(|one| matches!(one, Accepted::Stored(_))).count();

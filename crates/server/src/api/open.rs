@@ -24,8 +24,11 @@ pub fn routes() -> Vec<Route> {
             "/healthz",
             public,
             NO_BODY,
-            Doc::new("getHealth", "The process runs. Says nothing of the systems: restarting would not mend them.")
-                .answers_text(200, "It runs", "text/plain"),
+            Doc::new("getHealth", "The process runs. Says nothing of the systems: restarting would not mend them.").answers_text(
+                200,
+                "It runs",
+                "text/plain",
+            ),
             async || "ok\n",
         ),
         api(
@@ -43,8 +46,11 @@ pub fn routes() -> Vec<Route> {
             "/metrics",
             Access::To(Action::ReadMetrics),
             NO_BODY,
-            Doc::new("getMetrics", "Counters and gauges in the Prometheus text format.")
-                .answers_text(200, "The metrics", "text/plain; version=0.0.4"),
+            Doc::new("getMetrics", "Counters and gauges in the Prometheus text format.").answers_text(
+                200,
+                "The metrics",
+                "text/plain; version=0.0.4",
+            ),
             metrics,
         ),
         api(

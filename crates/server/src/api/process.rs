@@ -202,12 +202,8 @@ async fn exceptions(
     actor: Actor,
     Query(search): Query<ExceptionSearch>,
 ) -> Result<axum::Json<Exceptions>, Problem> {
-    let query = ExceptionQuery {
-        class: search.class,
-        system: search.system,
-        sites: actor.sites.filter(),
-        limit: limit(search.limit)?,
-    };
+    let query =
+        ExceptionQuery { class: search.class, system: search.system, sites: actor.sites.filter(), limit: limit(search.limit)? };
     let views = app.read.exceptions(query).await?;
     Ok(axum::Json(Exceptions { items: views.iter().map(Exception::from).collect() }))
 }

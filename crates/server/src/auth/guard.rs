@@ -53,7 +53,10 @@ async fn admit(post: &Post, mut request: Request) -> Result<Request, Box<Respons
     if !actor.may(action) {
         return Err(refuse(Problem::new(
             Code::Forbidden,
-            format!("{actor} may not do this; it takes {}.", action.roles().iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ")),
+            format!(
+                "{actor} may not do this; it takes {}.",
+                action.roles().iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ")
+            ),
         )));
     }
     // A key proves intent by itself. A cookie comes along with whatever the browser sends, so the form must prove it.
@@ -94,7 +97,10 @@ async fn own_form(request: Request, token: &str, body_max: usize) -> Result<Requ
     if let Some(given) = request.headers().get("x-csrf-token") {
         return if given.as_bytes() == token.as_bytes() { Ok(request) } else { Err(refused()) };
     }
-    let form = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
+    let form = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
     if !form {
         return Err(refused());
     }

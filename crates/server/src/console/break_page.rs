@@ -41,8 +41,8 @@ const BREAKAGES: [Breakage; 6] = [
     Breakage {
         id: "down",
         name: "is down",
-        watch: "Answers 503 to everything for ten minutes. Orders queue; the storefront does not notice. The breaker opens.",
-        faults: || value!({"outages": [{"after_ms": 0, "for_ms": 600_000, "mode": "unavailable"}]}),
+        watch: "Answers 503 to everything until mended. Orders queue; the storefront does not notice. The breaker opens.",
+        faults: || value!({"outages": [{"after_ms": 0, "for_ms": 86_400_000, "mode": "unavailable"}]}),
     },
     Breakage {
         id: "drop",
@@ -127,7 +127,12 @@ fn demo(app: &App) -> Result<&Arc<dyn Demo>, Problem> {
     app.demo.as_ref().ok_or_else(|| Problem::new(Code::NotFound, "Only the demo has systems that may be broken."))
 }
 
-pub async fn show(State(app): State<App>, actor: Actor, headers: HeaderMap, Query(wish): Query<Wish>) -> Result<Response, Problem> {
+pub async fn show(
+    State(app): State<App>,
+    actor: Actor,
+    headers: HeaderMap,
+    Query(wish): Query<Wish>,
+) -> Result<Response, Problem> {
     render(&app, &actor, theme_of(&headers), &wish).await.map(shell::html)
 }
 
@@ -187,13 +192,15 @@ fn contains(faults: &Value, wanted: &Value) -> bool {
 /// Whether nothing is broken: no rate above zero, no outage, no delay.
 fn is_quiet(faults: &Value) -> bool {
     let Some(map) = faults.as_obj() else { return true };
-    map.iter().filter(|(key, _)| !matches!(&***key, "seed" | "apply_later_ms" | "retry_after_s" | "notification_spread_ms")).all(|(_, value)| match value {
-        Value::Null => true,
-        Value::Num(number) => number.is_zero(),
-        Value::Arr(items) => items.is_empty(),
-        Value::Obj(map) => map.is_empty(),
-        Value::Bool(_) | Value::Str(_) => false,
-    })
+    map.iter().filter(|(key, _)| !matches!(&***key, "seed" | "apply_later_ms" | "retry_after_s" | "notification_spread_ms")).all(
+        |(_, value)| match value {
+            Value::Null => true,
+            Value::Num(number) => number.is_zero(),
+            Value::Arr(items) => items.is_empty(),
+            Value::Obj(map) => map.is_empty(),
+            Value::Bool(_) | Value::Str(_) => false,
+        },
+    )
 }
 
 fn ledger_row(row: &Value) -> LedgerRow {
@@ -228,7 +235,8 @@ pub async fn set(
 ) -> Result<Response, Problem> {
     let demo = demo(&app)?;
     let everything = system == "everything";
-    let named: Vec<String> = demo.systems().into_iter().map(|known| known.name).filter(|name| everything || *name == system).collect();
+    let named: Vec<String> =
+        demo.systems().into_iter().map(|known| known.name).filter(|name| everything || *name == system).collect();
     if named.is_empty() {
         return Err(Problem::of(Code::SystemNotFound));
     }

@@ -2,8 +2,8 @@
 
 use super::{
     draw::Status,
-    sign_in,
     shell::{self, Here, Shell, theme_of},
+    sign_in,
     words::{self, Tone},
 };
 use crate::{
@@ -128,8 +128,16 @@ pub async fn act(
             let back = words::process_path(&detail.view.key.key);
             return Ok(Redirect::to(sign_in::local(&format!("{back}?said=taken"))).into_response());
         }
-        Ok(Answer::Refused { code, text }) => if text.is_empty() { words::sentence(&code) } else { words::sentence_case(&text) },
-        Err(HubError::Conflict { .. }) => "The order has moved on since this page was loaded. Read what is new below, then decide again.".into(),
+        Ok(Answer::Refused { code, text }) => {
+            if text.is_empty() {
+                words::sentence(&code)
+            } else {
+                words::sentence_case(&text)
+            }
+        }
+        Err(HubError::Conflict { .. }) => {
+            "The order has moved on since this page was loaded. Read what is new below, then decide again.".into()
+        }
         Err(error) => return Err(error.into()),
     };
     let text = page(&app, &actor, &headers, &id, &command, &act, refusal).await?;
@@ -223,10 +231,13 @@ fn explain(command: &str, detail: &ProcessDetail, effect: Option<&EffectRow>) ->
     let summary = &detail.view.row.summary;
     let number = &summary.number;
     let total = format!("{} {}", summary.currency, words::amount(&summary.total));
-    let step = effect.map_or_else(|| "this step".to_owned(), |effect| {
-        let subject = if effect.intent.is_empty() { String::new() } else { format!(" ({})", effect.intent) };
-        format!("{} at {}{subject}", effect.step.replace('-', " "), effect.system)
-    });
+    let step = effect.map_or_else(
+        || "this step".to_owned(),
+        |effect| {
+            let subject = if effect.intent.is_empty() { String::new() } else { format!(" ({})", effect.intent) };
+            format!("{} at {}{subject}", effect.step.replace('-', " "), effect.system)
+        },
+    );
     let lines = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let under_way = detail.effects.iter().filter(|effect| effect.state.is_open()).count() as u64;
     match command {

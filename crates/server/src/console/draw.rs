@@ -37,7 +37,10 @@ impl HtmlSafe for Mark {}
 impl Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (class, word) = (self.0.as_str(), self.0.word());
-        write!(f, r##"<svg class="mark {class}" viewBox="0 0 16 16" role="img" aria-label="{word}"><use href="#m-{class}"/></svg>"##)
+        write!(
+            f,
+            r##"<svg class="mark {class}" viewBox="0 0 16 16" role="img" aria-label="{word}"><use href="#m-{class}"/></svg>"##
+        )
     }
 }
 
@@ -141,7 +144,11 @@ impl HtmlSafe for MoneyBar {}
 impl Display for MoneyBar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A picture's width in pixels, not money: a whole number of 320.
-        let share = if self.authorized.is_zero() { Decimal::ZERO } else { self.captured.saturating_mul(Decimal::from(320)) / self.authorized };
+        let share = if self.authorized.is_zero() {
+            Decimal::ZERO
+        } else {
+            self.captured.saturating_mul(Decimal::from(320)) / self.authorized
+        };
         let got = share.round().to_u32().unwrap_or(0).min(320);
         let (captured, authorized, currency) = (self.captured, self.authorized, Escaped(&self.currency));
         write!(
@@ -177,16 +184,17 @@ pub struct Edges {
 
 const HEAD: u32 = 28;
 const ROW: u32 = 42;
+const CHANNEL: u32 = 105;
 
 impl Edges {
-    pub fn height(&self) -> u32 {
-        HEAD + ROW * (self.systems.len() as u32).max(self.channels.len() as u32 * 2).max(4)
+    fn height(&self) -> u32 {
+        HEAD + (ROW * self.systems.len() as u32).max(CHANNEL * self.channels.len() as u32).max(4 * ROW)
     }
+}
 
-    /// The height of a channel's row: the channels share what the systems take.
-    fn channel_pitch(&self) -> u32 {
-        (self.height() - HEAD) / (self.channels.len() as u32).max(1)
-    }
+/// The middle of a channel's row.
+fn channel_level(at: usize) -> u32 {
+    HEAD + CHANNEL * at as u32 + CHANNEL / 2
 }
 
 impl HtmlSafe for Edges {}
@@ -202,7 +210,7 @@ impl Display for Edges {
             self.systems.len()
         )?;
         for (at, door) in self.channels.iter().enumerate() {
-            let y = HEAD + self.channel_pitch() * at as u32 + self.channel_pitch() / 2;
+            let y = channel_level(at);
             edge(f, door, &format!("M0 {y}C32 {y} 28 {y} 60 {y}"))?;
         }
         for (at, door) in self.systems.iter().enumerate() {
@@ -211,7 +219,7 @@ impl Display for Edges {
         }
         write!(f, r#"<rect class="dock" x="60" y="32" width="80" height="{}" rx="3"/>"#, height - 36)?;
         for (at, door) in self.channels.iter().enumerate() {
-            let y = HEAD + self.channel_pitch() * at as u32 + self.channel_pitch() / 2;
+            let y = channel_level(at);
             write!(f, r#"<rect class="door{}" x="57" y="{}" width="4" height="8"/>"#, door_class(door), y - 4)?;
         }
         for (at, door) in self.systems.iter().enumerate() {
@@ -222,7 +230,12 @@ impl Display for Edges {
             }
         }
         let middle = 32 + (height - 36) / 2;
-        write!(f, r#"<text class="lab" x="100" y="52">hub</text><text class="big" x="92" y="{}">{}</text>"#, middle, Escaped(&self.open))?;
+        write!(
+            f,
+            r#"<text class="lab" x="100" y="52">hub</text><text class="big" x="92" y="{}">{}</text>"#,
+            middle,
+            Escaped(&self.open)
+        )?;
         write!(f, r#"<text class="lab" x="92" y="{}">open orders</text></svg>"#, middle + 17)
     }
 }

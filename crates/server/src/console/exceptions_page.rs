@@ -68,7 +68,8 @@ fn group((class, system, step): (&str, &str, &str), views: &[ExceptionView], now
     let members: Vec<&ExceptionView> = views.iter().filter(of_kind).collect();
     let first = members.iter().map(|view| view.row.since).min()?;
     let last = members.iter().map(|view| view.row.since).max()?;
-    let sub = [system, &step.replace('-', " "), class].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(", ");
+    let sub =
+        [system, &step.replace('-', " "), class].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(", ");
     let n = members.len() as u64;
     Some(Group {
         status: Status::new(Tone::of_exception(class), tone_word(class)),
@@ -88,7 +89,12 @@ fn group((class, system, step): (&str, &str, &str), views: &[ExceptionView], now
         last: words::clock(last, now),
         first_at: first,
         suggestion: members[0].row.suggestion.to_string(),
-        link: format!("/exceptions?class={}&system={}&step={}#opened", words::encode(class), words::encode(system), words::encode(step)),
+        link: format!(
+            "/exceptions?class={}&system={}&step={}#opened",
+            words::encode(class),
+            words::encode(system),
+            words::encode(step)
+        ),
         opened: false,
     })
 }
@@ -210,7 +216,12 @@ struct Opened {
     left_out: String,
 }
 
-pub async fn show(State(app): State<App>, actor: Actor, headers: HeaderMap, Query(wish): Query<Wish>) -> Result<Response, Problem> {
+pub async fn show(
+    State(app): State<App>,
+    actor: Actor,
+    headers: HeaderMap,
+    Query(wish): Query<Wish>,
+) -> Result<Response, Problem> {
     render(&app, &actor, theme_of(&headers), &wish).await.map(shell::html)
 }
 
@@ -227,7 +238,9 @@ pub async fn render(app: &App, actor: &Actor, theme: Theme, wish: &Wish) -> Resu
             && group.step == wish.step.clone().unwrap_or_default();
     }
     let opened = groups.iter().find(|group| group.opened).map(|group| {
-        let members = views.iter().filter(|view| *view.row.class == *group.class && *view.row.system == *group.system && *view.row.step == *group.step);
+        let members = views
+            .iter()
+            .filter(|view| *view.row.class == *group.class && *view.row.system == *group.system && *view.row.step == *group.step);
         let items: Vec<Item> = members.map(|view| item(view, now, actor.may(Action::CommandProcesses))).collect();
         let left_out = items.len().saturating_sub(LISTED_MAX);
         Opened {
@@ -244,9 +257,10 @@ pub async fn render(app: &App, actor: &Actor, theme: Theme, wish: &Wish) -> Resu
         (n, 1) => format!("{} for one reason", waits(n)),
         (n, k) => format!("{} for {k} reasons", waits(n)),
     };
-    let lede = groups.iter().max_by_key(|group| group.n.len()).filter(|_| groups.len() > 1 && n > 0).map_or(String::new(), |_| {
-        "Oldest first. A group is one class, system and step; open it to see its orders and what can be done.".to_owned()
-    });
+    let lede =
+        groups.iter().max_by_key(|group| group.n.len()).filter(|_| groups.len() > 1 && n > 0).map_or(String::new(), |_| {
+            "Oldest first. A group is one class, system and step; open it to see its orders and what can be done.".to_owned()
+        });
     let said = wish.said.clone().unwrap_or_default();
     shell::render(&Page { shell, address, headline, lede, said: said_words(&said), groups, opened })
 }

@@ -123,30 +123,50 @@ fn headline(systems: &[SystemView], groups: &[Group], shell: &Shell, counts: Opt
             n => format!(" {n} other systems are down."),
         };
         let waiting = words::plural(worst.waiting, "call waits", "calls wait");
-        let intake = match systems.iter().any(|system| system.name == worst.name && system.roles.iter().any(|role| role == "storefront")) {
+        let intake = match systems
+            .iter()
+            .any(|system| system.name == worst.name && system.roles.iter().any(|role| role == "storefront"))
+        {
             true => "Its orders come in when it answers again.",
             false => "Orders are still accepted.",
         };
         let headline = format!("{} has been down{since}. {waiting} for it.{others}", worst.name);
-        let lede = format!("{intake} What waits is on disk and goes out by priority when it answers. {}", sentence(&worst.trouble));
+        let lede =
+            format!("{intake} What waits is on disk and goes out by priority when it answers. {}", sentence(&worst.trouble));
         return (Tone::Failed, headline, lede, Some(("/systems".into(), "See the systems".into())));
     }
     let n = shell.parked.n;
     if n > 0 {
         let reasons = if groups.len() == 1 { "one reason".to_owned() } else { format!("{} reasons", groups.len()) };
         let verb = if n == 1 { "exception waits" } else { "exceptions wait" };
-        let oldest = groups.iter().map(|group| group.first_at).min().map_or(String::new(), |at| format!(" The oldest since {}.", words::clock(at, now)));
+        let oldest = groups
+            .iter()
+            .map(|group| group.first_at)
+            .min()
+            .map_or(String::new(), |at| format!(" The oldest since {}.", words::clock(at, now)));
         let answer = format!("All {} systems answer; every other order goes on.{oldest}", systems.len());
-        return (Tone::Attention, format!("{} {verb} for a person, for {reasons}.", shell.parked), answer, Some(("/exceptions".into(), "See them".into())));
+        return (
+            Tone::Attention,
+            format!("{} {verb} for a person, for {reasons}.", shell.parked),
+            answer,
+            Some(("/exceptions".into(), "See them".into())),
+        );
     }
-    let slow: Vec<&str> = systems.iter().filter(|system| judge(system).0 == Tone::Attention).map(|system| system.name.as_str()).collect();
+    let slow: Vec<&str> =
+        systems.iter().filter(|system| judge(system).0 == Tone::Attention).map(|system| system.name.as_str()).collect();
     if !slow.is_empty() {
-        let headline = format!("{} {} trouble. Nothing needs a person.", slow.join(", "), if slow.len() == 1 { "is in" } else { "are in" });
+        let headline =
+            format!("{} {} trouble. Nothing needs a person.", slow.join(", "), if slow.len() == 1 { "is in" } else { "are in" });
         return (Tone::Attention, headline, "The hub repeats what was not applied, with the same keys.".into(), None);
     }
     let nothing_yet = counts.is_some_and(|counts| counts.processes.is_empty());
     match (systems.len(), nothing_yet) {
-        (0, _) => (Tone::Waiting, "No system is configured yet.".into(), "Add one to the landscape and start the hub with it.".into(), None),
+        (0, _) => (
+            Tone::Waiting,
+            "No system is configured yet.".into(),
+            "Add one to the landscape and start the hub with it.".into(),
+            None,
+        ),
         (n, true) => {
             let text = "The first order shows here a moment after it is placed.".to_owned();
             (Tone::Ok, format!("No order has come yet. {}", answers(n)), text, None)
@@ -170,7 +190,9 @@ fn sentence(text: &str) -> String {
 fn numbers(shell: &Shell, counts: Option<&Counts>, systems: &[SystemView], groups: &[Group], inbox: u64) -> Vec<Number> {
     let of = |statuses: &[&str]| {
         let counts = counts.map(|counts| counts.processes.as_slice()).unwrap_or_default();
-        let of_status = counts.iter().filter(|(kind, status, _)| kind == "order" && (statuses.is_empty() || statuses.contains(&status.as_str())));
+        let of_status = counts
+            .iter()
+            .filter(|(kind, status, _)| kind == "order" && (statuses.is_empty() || statuses.contains(&status.as_str())));
         of_status.map(|(_, _, n)| n).sum::<u64>()
     };
     let waiting: u64 = systems.iter().map(|system| system.waiting).sum();
@@ -180,20 +202,27 @@ fn numbers(shell: &Shell, counts: Option<&Counts>, systems: &[SystemView], group
         Number {
             name: "Waiting for a person",
             value: shell.parked.to_string(),
-            note: if groups.is_empty() { "nothing parked".into() } else { format!("{} causes", groups.len()) },
+            note: if groups.is_empty() { "nothing parked".into() } else { words::plural(groups.len() as u64, "cause", "causes") },
             bad: shell.parked.n > 0,
         },
         Number {
             name: "Calls waiting",
             value: words::count(waiting),
-            note: worst.map_or_else(|| "no backlog".into(), |system| format!("{} for {}", words::count(system.waiting), system.name)),
+            note: worst
+                .map_or_else(|| "no backlog".into(), |system| format!("{} for {}", words::count(system.waiting), system.name)),
             bad: false,
         },
     ];
     if counts.is_some() {
-        numbers.insert(0, Number { name: "Orders accepted", value: words::count(of(&[])), note: "in the store".into(), bad: false });
+        numbers
+            .insert(0, Number { name: "Orders accepted", value: words::count(of(&[])), note: "in the store".into(), bad: false });
         let cancelled = of(&["cancelled"]);
-        numbers.push(Number { name: "Closed", value: words::count(of(&["closed"])), note: "every line settled".into(), bad: false });
+        numbers.push(Number {
+            name: "Closed",
+            value: words::count(of(&["closed"])),
+            note: "every line settled".into(),
+            bad: false,
+        });
         numbers.push(Number { name: "Cancelled", value: words::count(cancelled), note: "undone everywhere".into(), bad: false });
         numbers.push(Number { name: "Not yet read", value: words::count(inbox), note: "accepted, on disk".into(), bad: false });
     }

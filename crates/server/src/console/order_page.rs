@@ -239,7 +239,12 @@ fn commands(detail: &ProcessDetail) -> Vec<Command> {
     );
     match &*detail.view.row.summary.status {
         "open" => vec![
-            command("Hold", "hold", "Starts nothing new until released. What a system has already been asked for goes on, and deadlines keep counting.", false),
+            command(
+                "Hold",
+                "hold",
+                "Starts nothing new until released. What a system has already been asked for goes on, and deadlines keep counting.",
+                false,
+            ),
             cancel,
         ],
         "held" => vec![command("Release", "release", "Ends the hold; the order goes on where it stopped.", false), cancel],
@@ -281,7 +286,8 @@ pub async fn reveal(
     let whole = Whole::load(&app, &actor, &reference).await?;
     let hash = PayloadHash::parse(&form.payload).ok_or_else(|| Problem::of(Code::PayloadGone))?;
     let all = whole.all();
-    let told = all.iter().find(|told| *told.detail.view.key.kind == *form.kind).filter(|told| order_view::names_payload(told, &hash));
+    let told =
+        all.iter().find(|told| *told.detail.view.key.kind == *form.kind).filter(|told| order_view::names_payload(told, &hash));
     let key = told.map(|told| told.detail.view.key.clone()).ok_or_else(|| Problem::of(Code::PayloadGone))?;
     let subject = format!("{key} payload {hash}");
     app.read.record_audit(app.hub.now(), &actor.name, "revealed", &subject).await?;

@@ -72,7 +72,12 @@ struct Page {
     searched: bool,
 }
 
-pub async fn show(State(app): State<App>, actor: Actor, headers: HeaderMap, Query(wish): Query<Wish>) -> Result<Response, Problem> {
+pub async fn show(
+    State(app): State<App>,
+    actor: Actor,
+    headers: HeaderMap,
+    Query(wish): Query<Wish>,
+) -> Result<Response, Problem> {
     render(&app, &actor, theme_of(&headers), &wish).await.map(shell::html)
 }
 
@@ -104,7 +109,11 @@ pub async fn render(app: &App, actor: &Actor, theme: Theme, wish: &Wish) -> Resu
         tokens: tokens(&wish),
         fresh,
         next: next.unwrap_or_default(),
-        searched: wish.q.is_some() || wish.stage.is_some() || wish.market.is_some() || wish.status.is_some() || wish.exceptional.is_some(),
+        searched: wish.q.is_some()
+            || wish.stage.is_some()
+            || wish.market.is_some()
+            || wish.status.is_some()
+            || wish.exceptional.is_some(),
         rows,
         shell,
     };
@@ -128,7 +137,8 @@ fn query(wish: &Wish, actor: &Actor, before: Option<u64>, limit: usize) -> Proce
 
 /// The bare page shows what is open; whoever searches or filters looks everywhere.
 fn default_status(wish: &Wish) -> Option<String> {
-    let bare = wish.q.is_none() && wish.status.is_none() && wish.stage.is_none() && wish.market.is_none() && wish.exceptional.is_none();
+    let bare =
+        wish.q.is_none() && wish.status.is_none() && wish.stage.is_none() && wish.market.is_none() && wish.exceptional.is_none();
     bare.then(|| "open".into())
 }
 
@@ -178,7 +188,8 @@ fn headline(wish: &Wish, rows: &[Row], shell: &Shell, more: bool) -> String {
 }
 
 fn tabs(wish: &Wish, shell: &Shell) -> Vec<Tab> {
-    let plain = |status: Option<&str>, exceptional: Option<bool>| Wish { status: status.map(Into::into), exceptional, ..Wish::default() };
+    let plain =
+        |status: Option<&str>, exceptional: Option<bool>| Wish { status: status.map(Into::into), exceptional, ..Wish::default() };
     let tab = |name: &'static str, status: Option<&str>, exceptional: Option<bool>, n: String| Tab {
         name,
         link: address(&plain(status, exceptional)),

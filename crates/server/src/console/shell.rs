@@ -197,7 +197,10 @@ pub fn problem_page(problem: &Problem, request_id: &str, theme: Theme) -> Respon
         advice: if problem.detail == problem.code.advice() { "" } else { problem.code.advice() },
         code: problem.code.as_str(),
         request_id,
-        sign_in: matches!(problem.code, Code::Unauthenticated | Code::SignInFailed | Code::TooManyAttempts | Code::ForgeryRefused),
+        sign_in: matches!(
+            problem.code,
+            Code::Unauthenticated | Code::SignInFailed | Code::TooManyAttempts | Code::ForgeryRefused
+        ),
     };
     match page.render() {
         Ok(text) => (problem.code.status(), Html(text)).into_response(),

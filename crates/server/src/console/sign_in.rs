@@ -158,7 +158,8 @@ mod tests {
     #[test]
     fn after_signing_in_nobody_is_sent_to_another_host() {
         assert_eq!(local("/orders?q=1"), "/orders?q=1");
-        for elsewhere in ["", "//evil.example", "https://evil.example", "/\\evil.example", "javascript:x", "/a\r\nset-cookie: x"] {
+        for elsewhere in ["", "//evil.example", "https://evil.example", "/\\evil.example", "javascript:x", "/a\r\nset-cookie: x"]
+        {
             assert_eq!(local(elsewhere), "/", "{elsewhere}");
         }
     }

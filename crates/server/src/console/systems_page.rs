@@ -39,8 +39,8 @@ pub fn judge(system: &SystemView) -> (Tone, &'static str) {
     match system.breaker.as_str() {
         "open" => (Tone::Failed, "Down"),
         "stopped" | "misconfigured" => (Tone::Failed, "Stopped"),
-        _ if !system.trouble.is_empty() => (Tone::Attention, "In trouble"),
         "half_open" => (Tone::Waiting, "Trying again"),
+        _ if !system.trouble.is_empty() => (Tone::Attention, "In trouble"),
         _ if system.calls_last_minute >= 10 && system.failures_last_minute * 10 >= system.calls_last_minute => {
             (Tone::Attention, "Failing")
         }

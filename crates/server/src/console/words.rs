@@ -117,7 +117,7 @@ fn group(digits: &str) -> String {
     }
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -158,7 +158,11 @@ pub fn clock(at: Timestamp, now: Timestamp) -> String {
     let text = at.to_string();
     let (date, time) = text.split_once('T').unwrap_or(("", ""));
     let time = time.get(..8).unwrap_or(time);
-    if at.0.div_euclid(DAY) == now.0.div_euclid(DAY) { time.to_owned() } else { format!("{} {}", day(date), time.get(..5).unwrap_or(time)) }
+    if at.0.div_euclid(DAY) == now.0.div_euclid(DAY) {
+        time.to_owned()
+    } else {
+        format!("{} {}", day(date), time.get(..5).unwrap_or(time))
+    }
 }
 
 /// `2026-11-24` as `24 Nov`.
@@ -203,7 +207,12 @@ pub fn process_path(key: &str) -> String {
 /// Where an order is read in the experience API.
 pub fn order_api_path(order: &OrderRef) -> String {
     let OrderRef { channel, site, number } = order;
-    format!("/experience/v1/orders/{}?channel={}&site={}", encode(number.as_str()), encode(channel.as_str()), encode(site.as_str()))
+    format!(
+        "/experience/v1/orders/{}?channel={}&site={}",
+        encode(number.as_str()),
+        encode(channel.as_str()),
+        encode(site.as_str())
+    )
 }
 
 #[cfg(test)]
@@ -227,7 +236,14 @@ mod tests {
 
     #[test]
     fn amounts_are_grouped_and_otherwise_untouched() {
-        for (given, shown) in [("1204.00", "1,204.00"), ("-41207.35", "\u{2212}41,207.35"), ("96800", "96,800"), ("0.5", "0.5"), ("", ""), ("x", "x")] {
+        for (given, shown) in [
+            ("1204.00", "1,204.00"),
+            ("-41207.35", "\u{2212}41,207.35"),
+            ("96800", "96,800"),
+            ("0.5", "0.5"),
+            ("", ""),
+            ("x", "x"),
+        ] {
             assert_eq!(amount(given), shown);
         }
     }

@@ -59,8 +59,14 @@ async fn every_route_lets_in_exactly_the_roles_of_its_action() {
         }
         if let Access::To(_) = route.access {
             let reply = world.send(request(route.method.clone(), &path, "").body(Body::empty()).expect("a request")).await;
-            let sent_away = route.doc.is_none() && route.method == Method::GET && reply.header("location").starts_with("/sign-in");
-            assert!(reply.status == StatusCode::UNAUTHORIZED || sent_away, "{} {path} without a key: {}", route.method, reply.status);
+            let sent_away =
+                route.doc.is_none() && route.method == Method::GET && reply.header("location").starts_with("/sign-in");
+            assert!(
+                reply.status == StatusCode::UNAUTHORIZED || sent_away,
+                "{} {path} without a key: {}",
+                route.method,
+                reply.status
+            );
         }
     }
 }
@@ -238,7 +244,12 @@ async fn a_form_must_come_from_its_own_session() {
     let cookie = world.sign_in().await;
     let token = world.form_token(&cookie).await;
     let path = "/processes/order:sfcc%2FDE%2F0001/commands/hold";
-    for form in ["reason=x".to_owned(), "reason=x&_csrf=".to_owned(), format!("reason=x&_csrf={}", "0".repeat(32)), format!("reason=_csrf={token}")] {
+    for form in [
+        "reason=x".to_owned(),
+        "reason=x&_csrf=".to_owned(),
+        format!("reason=x&_csrf={}", "0".repeat(32)),
+        format!("reason=_csrf={token}"),
+    ] {
         let reply = world.form(&cookie, path, &form).await;
         assert_eq!(reply.status, StatusCode::FORBIDDEN, "{form}");
     }
@@ -285,7 +296,8 @@ async fn signing_out_ends_the_session() {
 
 #[test]
 fn half_right_principals_stop_the_start() {
-    let key = |name: &str, hash: &str| format!(r#"{{"keys":[{{"name":"{name}","role":"viewer","id":"abcdefgh","hash":"{hash}"}}]}}"#);
+    let key =
+        |name: &str, hash: &str| format!(r#"{{"keys":[{{"name":"{name}","role":"viewer","id":"abcdefgh","hash":"{hash}"}}]}}"#);
     let good = "0".repeat(64);
     for (text, reason) in [
         (key("Shop", &good), "use 1 to 64"),

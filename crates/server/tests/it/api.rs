@@ -122,7 +122,12 @@ async fn a_process_is_found_by_number_and_by_what_a_system_calls_it() {
     }
     let key = world.key(Role::Viewer);
     let numbers = |text: &serde_json::Value| -> Vec<String> {
-        text["items"].as_array().expect("items").iter().map(|item| item["number"].as_str().expect("a number").to_owned()).collect()
+        text["items"]
+            .as_array()
+            .expect("items")
+            .iter()
+            .map(|item| item["number"].as_str().expect("a number").to_owned())
+            .collect()
     };
     let found = world.get(key, "/process/v1/processes?kind=order&q=000").await.json();
     assert_eq!(numbers(&found), ["0002", "0001"]);
@@ -159,14 +164,20 @@ async fn a_command_reaches_the_hub_with_actor_key_and_version() {
         assert_eq!((&*command.name, &*command.actor, &*command.idempotency_key), ("skip", "key:operator", "k-1"));
         assert_eq!((command.seen_version, command.body.at("reason").as_str()), (Some(4), Some("by hand")));
     }
-    *world.hub.refuses.lock().expect("free") = Some(Answer::Refused { code: "too_late".into(), text: "the wave has begun".into() });
+    *world.hub.refuses.lock().expect("free") =
+        Some(Answer::Refused { code: "too_late".into(), text: "the wave has begun".into() });
     let refused = world.post(key, &format!("{PROCESS}/commands"), r#"{"command":"cancel"}"#).await;
     assert_eq!(refused.problem(), "command_refused");
-    assert_eq!((refused.json()["at"].as_str(), refused.json()["detail"].as_str()), (Some("too_late"), Some("the wave has begun")));
+    assert_eq!(
+        (refused.json()["at"].as_str(), refused.json()["detail"].as_str()),
+        (Some("too_late"), Some("the wave has begun"))
+    );
     *world.hub.fails.lock().expect("free") = Some(HubError::Conflict { seen: 4, found: 5 });
     assert_eq!(world.post(key, &format!("{PROCESS}/commands"), r#"{"command":"hold"}"#).await.problem(), "version_conflict");
 
-    for body in [r#"{"command":"Hold"}"#, r#"{"command":""}"#, r#"{"command":"hold","body":[]}"#, r#"{"command":"hold","role":"admin"}"#] {
+    for body in
+        [r#"{"command":"Hold"}"#, r#"{"command":""}"#, r#"{"command":"hold","body":[]}"#, r#"{"command":"hold","role":"admin"}"#]
+    {
         assert_eq!(world.post(key, &format!("{PROCESS}/commands"), body).await.problem(), "invalid_request", "{body}");
     }
 }
@@ -208,7 +219,8 @@ async fn a_webhook_is_handed_over_byte_for_byte_and_only_when_verified() {
     }
     assert_eq!(world.send(sent("wrong", "payments")).await.problem(), "webhook_unverified");
     assert_eq!(world.send(sent("right", "nobody")).await.problem(), "system_not_found");
-    let large = request(Method::POST, "/inbound/v1/payments", "").header("x-signature", "right").body(Body::from(vec![0; (1 << 20) + 1]));
+    let large =
+        request(Method::POST, "/inbound/v1/payments", "").header("x-signature", "right").body(Body::from(vec![0; (1 << 20) + 1]));
     assert_eq!(world.send(large.expect("a request")).await.problem(), "payload_too_large");
     assert_eq!(world.hub.webhooks.lock().expect("free").len(), 1);
 }
@@ -240,9 +252,15 @@ async fn events_are_cloud_events_and_a_reader_resumes_where_it_was() {
     story::silent_warehouse(&world.store, "DE", &story::words("0001")).await;
     let mut stream = Stream::open(&world, key, "/events/v1/stream?since=start", "").await;
     let text = stream.until("id: ").await;
-    let data: Vec<serde_json::Value> =
-        text.lines().filter_map(|line| line.strip_prefix("data: ")).map(|data| serde_json::from_str(data).expect("JSON")).collect();
-    assert_eq!(data.iter().map(|event| event["type"].as_str().expect("a type")).collect::<Vec<_>>(), ["order.accepted", "order.booked"]);
+    let data: Vec<serde_json::Value> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .map(|data| serde_json::from_str(data).expect("JSON"))
+        .collect();
+    assert_eq!(
+        data.iter().map(|event| event["type"].as_str().expect("a type")).collect::<Vec<_>>(),
+        ["order.accepted", "order.booked"]
+    );
     assert_eq!((data[0]["specversion"].as_str(), data[0]["subject"].as_str()), (Some("1.0"), Some("sfcc/DE/0001")));
     let id = text.lines().rev().find_map(|line| line.strip_prefix("id: ")).expect("an id").to_owned();
 
@@ -256,7 +274,10 @@ async fn events_are_cloud_events_and_a_reader_resumes_where_it_was() {
     let text = scoped.until("id: ").await;
     assert!(text.contains("sfcc/DE/0001") && !text.contains("sfcc/US"), "{text}");
 
-    let wrong = request(Method::GET, "/events/v1/stream", key).header("last-event-id", "no cursor").body(Body::empty()).expect("a request");
+    let wrong = request(Method::GET, "/events/v1/stream", key)
+        .header("last-event-id", "no cursor")
+        .body(Body::empty())
+        .expect("a request");
     assert_eq!(world.send(wrong).await.problem(), "invalid_parameter");
 }
 

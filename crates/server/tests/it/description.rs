@@ -36,8 +36,11 @@ async fn every_described_operation_is_routed_and_every_api_route_is_described() 
             assert!(reply.status != 404 || reply.json()["code"] != "not_found", "{method} {path}");
         }
     }
-    let routed: BTreeSet<_> =
-        route::table().iter().filter(|route| route.doc.is_some()).map(|route| (route.path.to_owned(), route.method.to_string())).collect();
+    let routed: BTreeSet<_> = route::table()
+        .iter()
+        .filter(|route| route.doc.is_some())
+        .map(|route| (route.path.to_owned(), route.method.to_string()))
+        .collect();
     assert_eq!(described, routed);
     let undescribed: Vec<_> = route::table().into_iter().filter(|route| route.doc.is_none()).map(|route| route.path).collect();
     let is_api = |path: &&str| path.contains("/v1/");
@@ -59,7 +62,8 @@ fn operations_have_distinct_ids_and_name_only_known_codes_and_roles() {
         assert_eq!(operation["x-body-max"].as_u64().unwrap_or(0), route.body_max as u64, "{}", doc.id);
     }
     let text = document.to_string();
-    let references: BTreeSet<&str> = text.split("\"#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let references: BTreeSet<&str> =
+        text.split("\"#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     for reference in references {
         assert!(document["components"]["schemas"].get(reference).is_some(), "{reference} is referred to and not there");
     }

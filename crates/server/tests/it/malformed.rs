@@ -111,12 +111,17 @@ async fn a_lost_field_is_named_with_its_place() {
 async fn what_is_not_json_is_not_read_as_json() {
     let world = World::new();
     for kind in ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonp"] {
-        let builder = request(Method::POST, ORDERS, world.key(Role::Machine)).header("idempotency-key", "k").header("content-type", kind);
+        let builder =
+            request(Method::POST, ORDERS, world.key(Role::Machine)).header("idempotency-key", "k").header("content-type", kind);
         let reply = world.send(builder.body(Body::from("{}")).expect("a request")).await;
         assert_eq!(reply.problem(), "unsupported_media_type", "{kind}");
     }
     let builder = request(Method::POST, ORDERS, world.key(Role::Machine)).header("idempotency-key", "k");
-    let reply = world.send(builder.header("content-type", "application/vnd.shop+json; charset=utf-8").body(Body::from("{}")).expect("a request")).await;
+    let reply = world
+        .send(
+            builder.header("content-type", "application/vnd.shop+json; charset=utf-8").body(Body::from("{}")).expect("a request"),
+        )
+        .await;
     assert_eq!(reply.problem(), "invalid_request");
 }
 
@@ -160,6 +165,7 @@ async fn malformed_parameters_paths_and_keys_are_problems_too() {
         let reply = world.send(builder.body(Body::from("{}")).expect("a request")).await;
         assert_eq!(reply.problem(), "idempotency_key_missing", "{key:?}");
     }
-    let twice = request(Method::POST, ORDERS, world.key(Role::Machine)).header("idempotency-key", "a").header("idempotency-key", "b");
+    let twice =
+        request(Method::POST, ORDERS, world.key(Role::Machine)).header("idempotency-key", "a").header("idempotency-key", "b");
     assert_eq!(world.send(twice.body(Body::empty()).expect("a request")).await.problem(), "idempotency_key_missing");
 }

@@ -3,8 +3,8 @@
 use crate::world::NOW;
 use crossdock_canonical::{Duration, Operation, SystemName, Timestamp};
 use crossdock_store::{
-    EffectRow, EffectState, ExceptionRow, IdentityRow, MemoryStore, Payload, PayloadHash, Priority, ProcessKey, ProcessRow, Store,
-    SummaryRow, Transition, TransitionId,
+    EffectRow, EffectState, ExceptionRow, IdentityRow, MemoryStore, Payload, PayloadHash, Priority, ProcessKey, ProcessRow,
+    Store, SummaryRow, Transition, TransitionId,
 };
 use serde_json::{Value as Json, json};
 use std::sync::{
@@ -36,7 +36,8 @@ pub async fn silent_warehouse(store: &MemoryStore, site: &str, words: &Words) ->
     let document = Payload { hash: PayloadHash::of(document.as_bytes()), bytes: document.into_bytes().into() };
     let mut teller = Teller { store, key: key.clone(), version: 0, row: row(site, words, document.hash), at: began };
 
-    let erp = effect(2, "create-erp-order", "", "erp", Operation::ErpCreateOrder, EffectState::Pending, began, Some(request.hash));
+    let erp =
+        effect(2, "create-erp-order", "", "erp", Operation::ErpCreateOrder, EffectState::Pending, began, Some(request.hash));
     teller
         .tell(
             json!({
@@ -83,7 +84,19 @@ pub async fn silent_warehouse(store: &MemoryStore, site: &str, words: &Words) ->
 /// The order's payment: verified and captured in part.
 async fn payment(store: &MemoryStore, site: &str, words: &Words, began: Timestamp) {
     let key = ProcessKey::new("payment", &format!("sfcc/{site}/{}", words.number));
-    let row = ProcessRow { state: Arc::from(&b"{}"[..]), document: None, ..row(site, words, PayloadHash::of(b"")) };
+    let eur = |amount: &str| json!({"amount": amount, "currency": "EUR"});
+    let operation =
+        |step: &str, amount: &str, state: &str| json!({"step": step, "intent": "p1", "amount": eur(amount), "state": state});
+    let account = json!({"state": "open", "currency": "EUR", "tenders": [{
+        "payment": "p1", "method": "CREDIT_CARD", "kind": "card", "amount": eur("332.75"),
+        "operations": [
+            operation("verify-tender", "332.75", "succeeded"),
+            operation("capture-tender", "273.75", "succeeded"),
+            operation("capture-tender", "59.00", "failed"),
+        ],
+    }]});
+    let row =
+        ProcessRow { state: account.to_string().into_bytes().into(), document: None, ..row(site, words, PayloadHash::of(b"")) };
     let mut teller = Teller { store, key, version: 0, row, at: began + Duration::seconds(2) };
     for (no, operation, step, amount) in
         [(1, Operation::PaymentVerify, "verify", "332.75"), (2, Operation::PaymentCapture, "capture", "273.75")]

@@ -113,7 +113,9 @@ pub struct FakeDemo {
 
 impl Demo for FakeDemo {
     fn systems(&self) -> Vec<DemoSystem> {
-        ["erp", "wms"].map(|name| DemoSystem { name: name.into(), roles: vec![name.into()], url: "http://127.0.0.1:9".into() }).into()
+        ["erp", "wms"]
+            .map(|name| DemoSystem { name: name.into(), roles: vec![name.into()], url: "http://127.0.0.1:9".into() })
+            .into()
     }
 
     fn order_kinds(&self) -> Vec<(String, String)> {
@@ -200,9 +202,16 @@ impl World {
         let only = Sites::Only(BTreeSet::from(["sfcc/DE".to_owned()]));
         let (scoped, key) = keys::make("scoped", Role::Operator, only, random::system);
         principals.keys.push(key);
-        principals.people.push(Person { name: "anna".into(), role: Role::Operator, sites: Sites::All, password: PASSWORD_HASH.clone() });
+        principals.people.push(Person {
+            name: "anna".into(),
+            role: Role::Operator,
+            sites: Sites::All,
+            password: PASSWORD_HASH.clone(),
+        });
         let auth = Auth::new(principals, false, random::system).expect("sound principals");
-        let app = App::new(hub.clone(), store.clone(), store.clone(), Arc::new(auth)).with_demo(demo.clone()).with_landscape("alder-quay");
+        let app = App::new(hub.clone(), store.clone(), store.clone(), Arc::new(auth))
+            .with_demo(demo.clone())
+            .with_landscape("alder-quay");
         Self { router: crossdock_server::router(app.clone()), app, hub, store, demo, keys: texts, scoped }
     }
 
@@ -229,7 +238,8 @@ impl World {
     }
 
     pub async fn post(&self, key: &str, path: &str, json: impl Into<Body>) -> Reply {
-        let builder = request(Method::POST, path, key).header("content-type", "application/json").header("idempotency-key", "k-1");
+        let builder =
+            request(Method::POST, path, key).header("content-type", "application/json").header("idempotency-key", "k-1");
         self.send(builder.body(json.into()).expect("a request")).await
     }
 

@@ -212,7 +212,8 @@ fn effect_names(store: &dyn Whole) {
     leased(store);
     let generation =
         |generation| EffectRow { generation, key: Arc::from(format!("{generation:032x}")), ..effect(1, "erp", 1, 1) };
-    commit(store, Transition { effects: vec![generation(2)], ..step("1", 0) });
+    // In any order, and with gaps.
+    commit(store, Transition { effects: vec![effect(5, "erp", 1, 1), generation(2)], ..step("1", 0) });
     for wrong in [
         generation(1),
         EffectRow { step: Arc::from("other"), ..generation(2) },

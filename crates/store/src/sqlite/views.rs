@@ -149,11 +149,12 @@ impl Reader {
     }
 
     pub(super) fn counts(&self) -> Result<Counts, StoreError> {
-        let mut processes =
-            self.conn.prepare_cached("SELECT kind, status, count FROM tally WHERE count > 0 ORDER BY kind, status")?;
+        let mut processes = self.conn.prepare_cached(
+            "SELECT kind, status, sum(count) FROM tally WHERE count > 0 GROUP BY kind, status ORDER BY kind, status",
+        )?;
         let mut stages = self.conn.prepare_cached(
-            "SELECT s.stage, count(*) FROM process_state s INDEXED BY process_open JOIN process p ON p.no = s.no
-             WHERE s.status IN ('open', 'held') AND p.kind = 'order' GROUP BY s.stage ORDER BY s.stage",
+            "SELECT stage, sum(count) FROM tally WHERE count > 0 AND kind = 'order' AND status IN ('open', 'held')
+             GROUP BY stage ORDER BY stage",
         )?;
         let mut effects = self.conn.prepare_cached(
             "SELECT system, state, count(*), min(due) FROM effect INDEXED BY effect_open WHERE state < 4 GROUP BY system, state",

@@ -1,7 +1,7 @@
 //! Sealing and opening, and what a destroyed key leaves.
 
-use super::*;
 use super::seal::KeyRow;
+use super::*;
 use crate::{PayloadHash, ProcessKey};
 use std::sync::Arc;
 

@@ -60,7 +60,13 @@ fn after_a_failed_sync_nothing_is_answered_any_more() {
     let on_fatal = Arc::new(move |_: &str| {
         told.fetch_add(1, Ordering::SeqCst);
     });
-    let store = SqliteStore::open(&Options { vfs: Some("failed-sync".into()), on_fatal, ..folder.options() }).expect("opens");
+    let store = SqliteStore::open(&Options {
+        vfs: Some("failed-sync".into()),
+        on_fatal,
+        durability: Durability::Full,
+        ..folder.options()
+    })
+    .expect("opens");
     wait(store.accept(vec![placed(1)], None)).expect("accepts");
     faults.fail_sync_after(0);
     let unclear = wait(store.accept(vec![placed(2)], None));
@@ -78,7 +84,9 @@ fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
     let folder = Folder::new();
     let faults = Faults::register("full-disk").expect("registers");
     let on_fatal = Arc::new(|message: &str| panic!("a full disk ends nothing: {message}"));
-    let store = SqliteStore::open(&Options { vfs: Some("full-disk".into()), on_fatal, ..folder.options() }).expect("opens");
+    let store =
+        SqliteStore::open(&Options { vfs: Some("full-disk".into()), on_fatal, durability: Durability::Full, ..folder.options() })
+            .expect("opens");
     wait(store.accept(vec![placed(1)], None)).expect("accepts");
     faults.set_full(true);
     for number in 2..5 {

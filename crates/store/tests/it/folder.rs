@@ -1,6 +1,6 @@
 //! A folder for one test, removed with it.
 
-use crossdock_store::{Options, SqliteStore};
+use crossdock_store::{Durability, Options, SqliteStore};
 use std::{
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
@@ -25,9 +25,9 @@ impl Folder {
         self.0.join("hub.db")
     }
 
-    /// Options for a small store in this folder.
+    /// Options for a small store in this folder. Without syncs: these tests cut no power, and those that do say so.
     pub(crate) fn options(&self) -> Options {
-        Options { readers: 1, cache_mib: 4, ..Options::new(self.file()) }
+        Options { durability: Durability::Off, readers: 1, cache_mib: 4, ..Options::new(self.file()) }
     }
 
     pub(crate) fn open(&self) -> SqliteStore {

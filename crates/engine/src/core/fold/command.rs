@@ -11,8 +11,9 @@ use super::{Draft, PIN_WAITS_MAX, POISON, TAKEN, begin_born, begin_plain, refuse
 use crate::HubError;
 use crossdock_canonical::{Outcome, OutcomeClass, Timestamp};
 use crossdock_flows::{Answer, Input as FlowInput};
-use crossdock_store::{EffectRow, EffectState, InboxRow, ProcessKey};
+use crossdock_store::{EffectRow, EffectState, InboxRow, Payload, PayloadHash, ProcessKey};
 use crossdock_value::Value;
+use std::sync::Arc;
 
 /// A command as it arrived.
 struct Command<'a> {
@@ -70,11 +71,28 @@ impl Core {
                                 None => begin_plain(process, row, now, &mut draft),
                             }
                         }
+                        // An amended document is what effects made by this very command are prepared from.
+                        draft.document = self.wiring.drivers[&*process.kind].amended(&name, &memory.document, &body);
                         let input = FlowInput::Command { name: name.clone(), body: body.clone(), key: key.clone() };
                         let answer = self.hear(process, memory, &input, now, &mut draft).unwrap_or(Answer::Refused {
                             code: "unknown_command".into(),
                             text: format!("a {} process takes no command {name}", process.kind),
                         });
+                        match (&answer, &draft.document) {
+                            (Answer::Taken, Some(document)) => {
+                                let bytes: Arc<[u8]> = crossdock_value::to_json(document).into();
+                                let hash = PayloadHash::of(&bytes);
+                                draft.transition.row.document = Some(hash);
+                                draft.transition.payloads.push(Payload { hash, bytes });
+                            }
+                            (Answer::Refused { code, text }, _) => {
+                                draft.document = None;
+                                // A process that asked must hear that it was refused, or it would wait for ever.
+                                let outcome = Outcome::refused(code.clone(), text.clone());
+                                self.reply_refused(process, memory, &key, outcome, now, &mut draft);
+                            }
+                            (Answer::Taken, None) => {}
+                        }
                         Some(close(draft, &command, Ok(answer)))
                     }
                 }

@@ -132,7 +132,8 @@ impl Display for Lanes {
         let now = NOW.max(places.values().next_back().copied().unwrap_or(LEFT) + 24);
         let (width, bottom) = (now + FUTURE, TOP + PITCH * systems.len() as i64);
         let place = |at: Timestamp| places.get(&at.0).copied().unwrap_or(LEFT);
-        let level = |system: &str| TOP + PITCH * systems.iter().position(|known| *known == system).unwrap_or(0) as i64 + PITCH / 2;
+        let level =
+            |system: &str| TOP + PITCH * systems.iter().position(|known| *known == system).unwrap_or(0) as i64 + PITCH / 2;
 
         write!(
             f,
@@ -141,7 +142,13 @@ impl Display for Lanes {
         )?;
         for system in &systems {
             let y = level(system);
-            write!(f, r#"<path class="rule" d="M0 {}H{width}"/><text class="name" x="0" y="{}">{}</text>"#, y + PITCH / 2, y + 5, Escaped(system))?;
+            write!(
+                f,
+                r#"<path class="rule" d="M0 {}H{width}"/><text class="name" x="0" y="{}">{}</text>"#,
+                y + PITCH / 2,
+                y + 5,
+                Escaped(system)
+            )?;
         }
         self.ticks(f, &places, bottom)?;
         for x in folds {
@@ -156,7 +163,8 @@ impl Display for Lanes {
             }
             let symbol = if one.probe { "probe" } else { class };
             mark(f, ended, y, class, symbol, &one.name, &one.link)?;
-            let next = self.drawn()[at + 1..].iter().find(|later| later.system == one.system).map_or(now, |later| place(later.began));
+            let next =
+                self.drawn()[at + 1..].iter().find(|later| later.system == one.system).map_or(now, |later| place(later.began));
             let room = ended + 12 + 7 * one.label.chars().count() as i64;
             if !one.label.is_empty() && room < next && labels.get(one.system.as_str()).is_none_or(|taken| *taken < ended) {
                 labels.insert(&one.system, room);
@@ -239,7 +247,12 @@ mod tests {
         let places: Vec<i64> = places.into_values().collect();
         assert!(places.is_sorted());
         for system in systems {
-            let of_lane: Vec<i64> = drawing.happened.iter().filter(|h| h.system == system).map(|h| drawing.axis(&drawing.systems()).0[&h.ended.0]).collect();
+            let of_lane: Vec<i64> = drawing
+                .happened
+                .iter()
+                .filter(|h| h.system == system)
+                .map(|h| drawing.axis(&drawing.systems()).0[&h.ended.0])
+                .collect();
             assert!(of_lane.windows(2).all(|pair| pair[1] - pair[0] >= APART), "{system}: {of_lane:?}");
         }
     }

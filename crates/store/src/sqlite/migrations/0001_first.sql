@@ -49,14 +49,14 @@ CREATE TABLE process_state (
     status      TEXT NOT NULL CHECK (status = 'open' OR status = 'held' OR status = 'closed' OR status = 'cancelled' OR status = 'failed'),
     waiting_for TEXT NOT NULL
 ) STRICT;
-CREATE INDEX process_open ON process_state (no) WHERE status IN ('open', 'held');
 
--- How many processes there are of each kind and status, so that no list has to count millions.
+-- How many processes there are of each kind, status and stage, so that no list has to count millions.
 CREATE TABLE tally (
     kind   TEXT NOT NULL,
     status TEXT NOT NULL,
+    stage  TEXT NOT NULL,
     count  INTEGER NOT NULL CHECK (count >= 0),
-    PRIMARY KEY (kind, status)
+    PRIMARY KEY (kind, status, stage)
 ) STRICT, WITHOUT ROWID;
 
 -- Journal and audit at once: one row a transition, in commit order. A row without a record is bookkeeping: it has a place in the

@@ -60,7 +60,10 @@ struct Known {
     journal: i64,
     /// Its last payload.
     payload: i64,
+    /// Its highest effect: those above are new.
+    effects: u32,
     status: Arc<str>,
+    stage: Arc<str>,
     /// Digest of what is told once of it; 0 when that is not known, and must be told again.
     told: u64,
 }
@@ -68,7 +71,7 @@ struct Known {
 impl Known {
     /// A key just taken.
     fn new(no: i64) -> Self {
-        Self { no, version: 0, journal: 0, payload: 0, status: Arc::from(""), told: 0 }
+        Self { no, version: 0, journal: 0, payload: 0, effects: 0, status: Arc::default(), stage: Arc::default(), told: 0 }
     }
 }
 
@@ -76,7 +79,8 @@ impl Known {
 struct Staged {
     tail: Tail,
     known: HashMap<ProcessKey, Known>,
-    tally: HashMap<(Arc<str>, Arc<str>), i64>,
+    /// By kind, status and stage.
+    tally: HashMap<[Arc<str>; 3], i64>,
     keys: HashSet<u64>,
     stored_keys: Vec<Arc<SubjectKey>>,
     erased: Vec<String>,
@@ -90,6 +94,12 @@ struct Writer<'c> {
     tail: Tail,
     known: HashMap<ProcessKey, Known>,
     log: Log,
+}
+
+/// What the disk failed under: who waits may or may not have been written.
+struct Unanswered {
+    message: String,
+    group: Vec<Request>,
 }
 
 /// The size of the write-ahead log, as SQLite tells it at each commit.
@@ -137,26 +147,31 @@ impl Writer<'_> {
         while let Ok(first) = requests.recv() {
             group.push(first);
             group.extend(requests.try_iter().take(GROUP_MAX - 1));
-            let end = self.commit_group(std::mem::take(&mut group)).and_then(|()| self.checkpoint_if_due());
-            if let Err(message) = end {
-                self.stop(&message, requests);
-                return;
+            if let Err(unanswered) = self.commit_group(std::mem::take(&mut group)) {
+                return self.stop(unanswered, requests);
+            }
+            if let Err(message) = self.checkpoint_if_due() {
+                return self.stop(Unanswered { message, group: Vec::new() }, requests);
             }
         }
         // Closed in order: the next opening finds an empty log. If that fails the log is simply read again.
         let _ = self.checkpoint("TRUNCATE");
     }
 
-    /// The disk failed. Nothing more is answered but that nothing is known.
-    fn stop(&self, message: &str, requests: &Receiver<Request>) {
-        (self.settings.on_fatal)(message);
+    /// The disk failed. The process is told to end before anybody hears anything; if it lives on, nothing is known of the group.
+    fn stop(&self, unanswered: Unanswered, requests: &Receiver<Request>) {
+        let Unanswered { message, group } = unanswered;
+        (self.settings.on_fatal)(&message);
+        for request in group {
+            let _ = request.reply.send(Err(StoreError::Unknown(message.clone())));
+        }
         for request in requests.try_iter() {
             let _ = request.reply.send(Err(StoreError::Unavailable(format!("the store has stopped: {message}"))));
         }
     }
 
     /// Commits a group, setting offenders apart. An error is fatal.
-    fn commit_group(&mut self, mut group: Vec<Request>) -> Result<(), String> {
+    fn commit_group(&mut self, mut group: Vec<Request>) -> Result<(), Unanswered> {
         let mut offenders = 0;
         while !group.is_empty() {
             // One by one after too many offenders: a group that has to be undone for each of many would never end.
@@ -178,10 +193,8 @@ impl Writer<'_> {
                     }
                 }
                 Err((_, Failure::Fatal(message))) => {
-                    (group.into_iter().chain(rest)).for_each(|request| {
-                        let _ = request.reply.send(Err(StoreError::Unknown(message.clone())));
-                    });
-                    return Err(message);
+                    group.extend(rest);
+                    return Err(Unanswered { message, group });
                 }
             }
             group.extend(rest);
@@ -250,9 +263,9 @@ impl Writer<'_> {
 
     /// What a group changes once, then the commit itself.
     fn finish(&mut self, staged: &Staged) -> Result<(), Failure> {
-        for ((kind, status), change) in &staged.tally {
-            if *change != 0 && self.sql.update_tally.execute((kind, status, change))? == 0 {
-                self.sql.insert_tally.execute((kind, status, change))?;
+        for ([kind, status, stage], change) in &staged.tally {
+            if *change != 0 && self.sql.update_tally.execute((kind, status, stage, change))? == 0 {
+                self.sql.insert_tally.execute((kind, status, stage, change))?;
             }
         }
         match self.sql.commit.raw_execute() {
@@ -295,6 +308,8 @@ impl Writer<'_> {
                     journal: row.get::<_, Option<i64>>(2)?.unwrap_or(0),
                     payload: row.get::<_, Option<i64>>(3)?.unwrap_or(0),
                     status: row.get::<_, Option<Arc<str>>>(4)?.unwrap_or_default(),
+                    stage: row.get::<_, Option<Arc<str>>>(5)?.unwrap_or_default(),
+                    effects: row.get(6)?,
                     told: 0,
                 })
             })

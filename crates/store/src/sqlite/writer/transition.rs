@@ -58,7 +58,7 @@ impl Writer<'_> {
                 Taken::Seen(id) => id.unwrap_or_default(),
             });
         }
-        self.effects(known.no, plain)?;
+        self.effects(&mut known, plain)?;
         self.timers(known.no, plain)?;
         self.exceptions(known.no, plain)?;
         self.identities(known.no, plain)?;
@@ -138,14 +138,18 @@ impl Writer<'_> {
             &summary.status,
             &summary.waiting_for,
         ))?;
-        if known.status != summary.status {
+        if (&known.status, &known.stage) != (&summary.status, &summary.stage) {
             let kind = &plain.process.kind;
-            *staged.tally.entry((Arc::clone(kind), Arc::clone(&summary.status))).or_default() += 1;
+            let mut count = |status: &Arc<str>, stage: &Arc<str>, change| {
+                *staged.tally.entry([kind, status, stage].map(Arc::clone)).or_default() += change;
+            };
+            count(&summary.status, &summary.stage, 1);
             if known.version > 0 {
-                *staged.tally.entry((Arc::clone(kind), known.status)).or_default() -= 1;
+                count(&known.status, &known.stage, -1);
             }
         }
-        known = Known { version: known.version + 1, status: Arc::clone(&summary.status), told, ..known };
+        let (status, stage) = (Arc::clone(&summary.status), Arc::clone(&summary.stage));
+        known = Known { version: known.version + 1, status, stage, told, ..known };
         staged.known.insert(plain.process.clone(), known);
         Ok(())
     }
@@ -162,32 +166,36 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn effects(&mut self, no: i64, plain: &Transition) -> Result<(), Failure> {
+    fn effects(&mut self, known: &mut Known, plain: &Transition) -> Result<(), Failure> {
         for effect in &plain.effects {
-            let changed = run!(
-                self.sql.put_effect,
-                no,
-                effect.no,
-                &effect.step,
-                &effect.intent,
-                effect.system.as_str(),
-                effect.operation.as_str(),
-                effect.generation,
-                Compact(&effect.key),
-                state_code(effect.state),
-                effect.class,
-                effect.due.map(|due| due.0),
-                effect.attempts,
-                effect.deadline.0,
-                effect.made_at.0,
-                &effect.request,
-                &effect.last,
-            )?;
-            if changed == 0 {
-                return Err(refused(format!(
-                    "effect {} of {} would change its name, its key within a generation, or fall back to generation {}",
-                    effect.no, plain.process, effect.generation
-                )));
+            macro_rules! put {
+                ($statement:ident) => {
+                    run!(
+                        self.sql.$statement,
+                        known.no,
+                        effect.no,
+                        &effect.step,
+                        &effect.intent,
+                        effect.system.as_str(),
+                        effect.operation.as_str(),
+                        effect.generation,
+                        Compact(&effect.key),
+                        state_code(effect.state),
+                        effect.class,
+                        effect.due.map(|due| due.0),
+                        effect.attempts,
+                        effect.deadline.0,
+                        effect.made_at.0,
+                        &effect.request,
+                        &effect.last,
+                    )?
+                };
+            }
+            let is_new = effect.no > known.effects;
+            if is_new || put!(update_effect) == 0 {
+                // One that is there and did not fit the update conflicts here.
+                put!(insert_effect);
+                known.effects = known.effects.max(effect.no);
             }
         }
         Ok(())

@@ -1,21 +1,40 @@
 //! Reads one order for its page: journal records, effects and the flows' states become attempts, lanes, money and lines.
 //!
-//! This is the only file of the console that knows the shapes of records and states. It reads them loosely, by name: a state
+//! This is the only module of the console that knows the shapes of records and states. It reads them loosely, by name: a state
 //! written under an older schema, or an event of a newer flow, leaves a gap on the page and never takes the page away.
 
+mod goods;
+mod money;
+
+pub use goods::{LineView, ShipmentView, Stop, lines, path, shipments};
+pub use money::{MoneyView, money_view};
+
 use super::{
-    draw::{Amount, Happening, Lanes, MoneyBar, Planned, Status},
+    draw::{Amount, Happening, Lanes, Planned, Status},
     words::{self, Tone},
 };
-use crossdock_canonical::{Duration, Money, Order, Timestamp};
+use crossdock_canonical::{Duration, Money, Timestamp};
 use crossdock_store::{EffectRow, EffectState, JournalRow, PayloadHash, ProcessDetail};
-use crossdock_value::{Limits, Value};
+use crossdock_value::{Decimal, Limits, Value};
 use std::collections::BTreeMap;
 
 /// The stages of an order, in their order.
 pub const STAGES: [&str; 15] = [
-    "unreadable", "accepted", "taken", "checked", "screened", "taxed", "authorized", "reserved", "booked", "released",
-    "part_shipped", "shipped", "closed", "cancelling", "cancelled",
+    "unreadable",
+    "accepted",
+    "taken",
+    "checked",
+    "screened",
+    "taxed",
+    "authorized",
+    "reserved",
+    "booked",
+    "released",
+    "part_shipped",
+    "shipped",
+    "closed",
+    "cancelling",
+    "cancelled",
 ];
 
 /// How many of the eight steps of the glyph a stage has behind it.
@@ -98,7 +117,6 @@ struct Ended {
     at: Timestamp,
     ms: i64,
     response: String,
-    evidence: Value,
 }
 
 fn record(row: &JournalRow) -> Value {
@@ -122,7 +140,6 @@ fn ended(row: &JournalRow) -> Option<Ended> {
         at: row.at,
         ms: attempt.get("ms").as_i64().unwrap_or(0).max(0),
         response: text(attempt.get("response")),
-        evidence: attempt.get("evidence").clone(),
     })
 }
 
@@ -213,7 +230,11 @@ fn attempted(told: &Told<'_>, effect: &EffectRow, ends: &[Ended], now: Timestamp
         mark: Tone::of_effect(effect.state),
         title: title(effect),
         subtitle,
-        end: if ends.is_empty() { format!("effect {}", effect.no) } else { format!("effect {}, {} in all", effect.no, words::lasting(took)) },
+        end: if ends.is_empty() {
+            format!("effect {}", effect.no)
+        } else {
+            format!("effect {}, {} in all", effect.no, words::lasting(took))
+        },
         open: is_stuck(effect) || effect.state == EffectState::Unknown,
         key: effect.key.to_string(),
         tries: tries.collect(),
@@ -334,7 +355,11 @@ pub fn event_lines(all: &[Told<'_>], now: Timestamp) -> Vec<EventLine> {
             if command.get("kind").as_str() == Some("command") {
                 let name = command.get("name").as_str().or(command.get("command").as_str()).unwrap_or_default();
                 let answer = text(record.at("answer.answer"));
-                line(Tone::Off, format!("command.{name}"), format!("by {}{}", row.actor, if answer.is_empty() { answer } else { format!(": {answer}") }));
+                line(
+                    Tone::Off,
+                    format!("command.{name}"),
+                    format!("by {}{}", row.actor, if answer.is_empty() { answer } else { format!(": {answer}") }),
+                );
             }
         }
     }
@@ -379,78 +404,12 @@ fn money(value: &Value) -> Option<Money> {
     crossdock_value::from_value(value).ok()
 }
 
-/// Authorized, captured, still to capture, refunded: always all four.
-pub struct MoneyView {
-    pub currency: String,
-    pub authorized: String,
-    pub captured: String,
-    pub open: String,
-    pub refunded: String,
-    pub bar: MoneyBar,
-    pub tenders: Vec<Tender>,
+fn is_over(order: &Told<'_>) -> bool {
+    matches!(&*order.detail.view.row.summary.status, "closed" | "cancelled" | "failed")
 }
 
-pub struct Tender {
-    pub name: String,
-    pub sold: String,
-    pub captured: String,
-}
-
-#[derive(Clone, Copy)]
-struct Sums {
-    authorized: Money,
-    captured: Money,
-    refunded: Money,
-    voided: Money,
-}
-
-/// What the systems confirmed, summed from the evidence of the payment process's effects.
-pub fn money_view(order: &Told<'_>, payment: Option<&Told<'_>>) -> Option<MoneyView> {
-    let state = state(order.detail);
-    let total = money(state.at("sold.total"))?;
-    let zero = Money::zero(total.currency);
-    let mut sums = Sums { authorized: zero, captured: zero, refunded: zero, voided: zero };
-    let mut by_tender: BTreeMap<String, Money> = BTreeMap::new();
-    if let Some(payment) = payment {
-        let effects: BTreeMap<u32, &EffectRow> = payment.detail.effects.iter().map(|effect| (effect.no, effect)).collect();
-        // The last word on an effect counts: a probe may confirm what an attempt left open.
-        let mut settled: BTreeMap<u32, Ended> = BTreeMap::new();
-        for end in payment.journal.iter().filter_map(ended).filter(|end| end.class == "done") {
-            settled.insert(end.no, end);
-        }
-        for (no, end) in &settled {
-            let Some(effect) = effects.get(no) else { continue };
-            let Some(amount) = money(end.evidence.get("amount")) else { continue };
-            let sum = match effect.operation.as_str() {
-                "payment.verify" | "payment.authorize" => &mut sums.authorized,
-                "payment.capture" => &mut sums.captured,
-                "payment.refund" => &mut sums.refunded,
-                "payment.void" => &mut sums.voided,
-                _ => continue,
-            };
-            *sum = sum.plus(amount).unwrap_or(*sum);
-        }
-    }
-    for part in state.get("captured").as_arr().unwrap_or_default() {
-        let (Some(amount), false) = (money(part.get("amount")), part.get("refund").as_bool() == Some(true)) else { continue };
-        let tender = by_tender.entry(text(part.get("payment"))).or_insert(zero);
-        *tender = tender.plus(amount).unwrap_or(*tender);
-    }
-    let open = sums.authorized.minus(sums.captured).and_then(|open| open.minus(sums.voided)).ok().filter(Money::is_positive).unwrap_or(zero);
-    let tenders = state.at("sold.tenders").as_arr().unwrap_or_default().iter().map(|tender| Tender {
-        name: tender.get("method").as_str().map_or_else(|| "Payment".into(), |method| words::sentence(&method.to_lowercase())),
-        sold: money(tender.get("amount")).map_or(String::new(), shown),
-        captured: shown(by_tender.get(tender.get("payment").as_str().unwrap_or_default()).copied().unwrap_or(zero)),
-    });
-    Some(MoneyView {
-        currency: total.currency.to_string(),
-        authorized: shown(sums.authorized),
-        captured: shown(sums.captured),
-        open: if is_over(order) { shown(zero) } else { shown(open) },
-        refunded: shown(sums.refunded),
-        bar: MoneyBar { captured: sums.captured.amount, authorized: sums.authorized.amount, currency: total.currency.to_string() },
-        tenders: tenders.collect(),
-    })
+fn state(detail: &ProcessDetail) -> Value {
+    crossdock_value::parse(&detail.view.row.state, &Limits::default()).unwrap_or(Value::Null)
 }
 
 fn shown(money: Money) -> String {
@@ -462,139 +421,13 @@ fn shown(money: Money) -> String {
     words::amount(&amount.to_string())
 }
 
-fn is_over(order: &Told<'_>) -> bool {
-    matches!(&*order.detail.view.row.summary.status, "closed" | "cancelled" | "failed")
+/// A decimal, whether it is written as a number or as text.
+fn decimal(value: &Value) -> Option<Decimal> {
+    value.as_decimal().or_else(|| crossdock_value::decimal::read(value.as_str()?))
 }
 
-fn state(detail: &ProcessDetail) -> Value {
-    crossdock_value::parse(&detail.view.row.state, &Limits::default()).unwrap_or(Value::Null)
-}
-
-/// One line of what was sold, and what became of it.
-pub struct LineView {
-    pub name: String,
-    pub sku: String,
-    pub quantity: String,
-    pub worth: String,
-    pub status: Status,
-}
-
-pub fn lines(order: &Told<'_>, document: Option<&Order>) -> Vec<LineView> {
-    let state = state(order.detail);
-    let sold = state.at("sold.lines").as_arr().unwrap_or_default();
-    sold.iter().map(|line| line_view(line, &state, document)).collect()
-}
-
-fn line_view(line: &Value, state: &Value, document: Option<&Order>) -> LineView {
-    let id = line.get("id").as_str().unwrap_or_default();
-    let known = document.and_then(|order| order.lines.iter().find(|known| known.id.as_str() == id));
-    let sku = text(line.get("sku"));
-    LineView {
-        name: known.and_then(|known| known.name.clone()).unwrap_or_else(|| if sku.is_empty() { format!("Line {id}") } else { sku.clone() }),
-        quantity: line.at("quantity.value").as_decimal().map(|n| n.normalize().to_string()).unwrap_or_else(|| text(line.at("quantity.value"))),
-        worth: money(line.get("worth")).map_or(String::new(), shown),
-        status: line_status(id, state),
-        sku,
-    }
-}
-
-/// Names the furthest a line is known to have come.
-fn line_status(id: &str, state: &Value) -> Status {
-    let list = |value: &Value| value.as_arr().unwrap_or_default().to_vec();
-    let holds = |lines: &Value| list(lines).iter().any(|line| line.get("line").as_str() == Some(id));
-    if list(state.get("dispatches")).iter().any(|dispatch| holds(dispatch.get("lines"))) {
-        return Status::new(Tone::Ok, "Shipped");
-    }
-    if list(state.get("cancellations")).iter().any(|cancellation| holds(cancellation.get("parts"))) {
-        return Status::new(Tone::Off, "Cancelled");
-    }
-    let shipments = list(state.get("shipments"));
-    let shipment = shipments.iter().find(|shipment| list(shipment.get("lines")).iter().any(|line| line.as_str() == Some(id)));
-    match shipment {
-        Some(shipment) if !shipment.get("short").get(id).is_null() => Status::new(Tone::Attention, "Missing at the warehouse"),
-        Some(shipment) => match shipment.get("progress").get(id).as_str() {
-            Some(stage) => Status::new(Tone::Waiting, words::sentence(stage)),
-            None if shipment.get("overdue").as_bool() == Some(true) => Status::new(Tone::Attention, "Overdue"),
-            None if !shipment.get("released_at").is_null() => Status::new(Tone::Waiting, "Released"),
-            None => Status::new(Tone::Planned, "Not yet released"),
-        },
-        None => Status::new(Tone::Planned, "Open"),
-    }
-}
-
-pub struct ShipmentView {
-    pub title: String,
-    pub status: Status,
-    pub note: String,
-}
-
-pub fn shipments(order: &Told<'_>, now: Timestamp) -> Vec<ShipmentView> {
-    let state = state(order.detail);
-    let all = state.get("shipments").as_arr().unwrap_or_default();
-    let views = all.iter().map(|shipment| {
-        let id = text(shipment.get("id"));
-        let parcels = shipment.get("parcels").as_obj();
-        let tracking: Vec<String> = parcels
-            .map(|parcels| parcels.values().map(|parcel| [text(parcel.get("carrier")), text(parcel.get("tracking"))].join(" ").trim().to_owned()))
-            .map_or_else(Vec::new, |tracking| tracking.filter(|text| !text.is_empty()).collect());
-        let dispatched = state.get("dispatches").as_arr().unwrap_or_default().iter().any(|dispatch| dispatch.get("shipment").as_str() == Some(&id));
-        let released = shipment.get("released_at").as_str().and_then(Timestamp::parse);
-        let status = match (dispatched, shipment.get("overdue").as_bool(), released) {
-            (true, _, _) => Status::new(Tone::Ok, "Left"),
-            (false, Some(true), _) => Status::new(Tone::Attention, "Overdue"),
-            (false, _, Some(at)) => Status::new(Tone::Waiting, format!("Released {}", words::clock(at, now))),
-            (false, _, None) => Status::new(Tone::Planned, "Not yet released"),
-        };
-        let delivery = text(shipment.get("delivery"));
-        ShipmentView { title: if delivery.is_empty() { id } else { format!("{id}, {delivery}") }, status, note: tracking.join("; ") }
-    });
-    views.collect()
-}
-
-/// The expected path against the actual one.
-pub struct Stop {
-    pub name: &'static str,
-    pub tone: Tone,
-    pub at: String,
-    pub note: String,
-}
-
-/// When each of the eight steps was reached, from the events.
-pub fn path(order: &Told<'_>, now: Timestamp) -> Vec<Stop> {
-    const REACHED_BY: [(&str, &[&str]); 8] = [
-        ("Accepted", &["order.accepted", "order.unreadable"]),
-        ("Paid", &["order.authorized"]),
-        ("In the ERP", &["order.booked"]),
-        ("Released", &["order.released"]),
-        ("Picked", &["shipment.picked", "shipment.packed", "shipment.shipped", "order.fulfilled"]),
-        ("Shipped", &["shipment.shipped", "order.fulfilled"]),
-        ("Captured", &["order.captured", "order.payment_closed"]),
-        ("Closed", &["order.closed", "order.cancelled"]),
-    ];
-    let mut first: BTreeMap<String, Timestamp> = BTreeMap::new();
-    for row in order.journal {
-        for (name, _) in events(row) {
-            first.entry(name).or_insert(row.at);
-        }
-    }
-    let summary = &order.detail.view.row.summary;
-    let began = order.detail.view.row.opened_at;
-    let mut next = Tone::of_status(&summary.status, order.detail.view.open_exceptions, &summary.waiting_for);
-    if next == Tone::Ok {
-        next = Tone::Waiting;
-    }
-    let mut waiting = !is_over(order);
-    let stops = REACHED_BY.into_iter().map(|(name, events)| {
-        match events.iter().filter_map(|event| first.get(*event)).min() {
-            Some(at) => Stop { name, tone: Tone::Ok, at: words::clock(*at, now), note: format!("after {}", words::lasting(*at - began)) },
-            None if waiting => {
-                waiting = false;
-                Stop { name, tone: next, at: "now".into(), note: words::lasting(now - order.detail.view.updated_at) }
-            }
-            None => Stop { name, tone: Tone::Planned, at: String::new(), note: String::new() },
-        }
-    });
-    stops.collect()
+fn list(value: &Value) -> Vec<Value> {
+    value.as_arr().unwrap_or_default().to_vec()
 }
 
 /// Every payload the journal names, so that only these can be revealed.
@@ -608,7 +441,12 @@ pub fn names_payload(told: &Told<'_>, hash: &PayloadHash) -> bool {
             let record = record(row);
             record.at("attempt.response").as_str() == Some(&hash)
                 || record.at("in.payload").as_str() == Some(&hash)
-                || record.get("effects").as_arr().unwrap_or_default().iter().any(|effect| effect.get("request").as_str() == Some(&hash))
+                || record
+                    .get("effects")
+                    .as_arr()
+                    .unwrap_or_default()
+                    .iter()
+                    .any(|effect| effect.get("request").as_str() == Some(&hash))
         })
     };
     in_effects || in_exceptions || is_document || in_journal()

@@ -1,0 +1,28 @@
+//! `cargo run --release -p crossdock-trials -- CAMPAIGN`; `cargo xtask campaign` does it for you.
+
+use clap::{Parser, Subcommand};
+use crossdock_trials::{bugs, sim};
+use std::process::ExitCode;
+
+/// Campaigns that try to break the hub's promises.
+#[derive(Parser)]
+#[command(name = "crossdock-trials", about, after_help = "Exit codes: 0 all well, 1 something was found, 2 bad usage.")]
+struct Cli {
+    #[command(subcommand)]
+    campaign: Campaign,
+}
+
+#[derive(Subcommand)]
+enum Campaign {
+    /// Seeded simulation of the real core, flows and connectors, with faults.
+    Sim(sim::Args),
+    /// Planted bugs, each of which a named test must catch.
+    Bugs(bugs::Args),
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().campaign {
+        Campaign::Sim(args) => sim::run(&args),
+        Campaign::Bugs(args) => bugs::run(&args),
+    }
+}

@@ -1,0 +1,3 @@
+//! Short forms of the campaigns.
+
+mod sim;

@@ -1,8 +1,16 @@
 //! Peer steps: tests against software that is not ours, in their short form.
 //!
 //! A simulator of ours can share our misreading of a vendor; a peer cannot. Each step brings its peer up, drives the
-//! hub or one of its parts against it, and takes it down again. To add one: write a function here, list it in [`PEERS`]
-//! with the Debian packages it needs. A step is listed only when it really tests something.
+//! hub or one of its parts against it, and takes it down again. To add one: write its file in this module's folder, list it in
+//! [`PEERS`] with the Debian packages it needs. A step is listed only when it really tests something, and takes under two
+//! minutes, its installation included.
+
+mod browser;
+mod commerce_sdk;
+mod console;
+mod localstripe;
+mod program;
+pub mod screenshot;
 
 use crate::tryton::{self, Tryton};
 
@@ -17,11 +25,12 @@ pub struct Peer {
 }
 
 /// Every peer step, in the order they run.
-pub const PEERS: &[Peer] = &[Peer {
-    name: "peer: Tryton",
-    needs: tryton::NEEDS,
-    run: tryton_takes_an_order_from_sale_to_paid,
-}];
+pub const PEERS: &[Peer] = &[
+    Peer { name: "peer: commerce-sdk", needs: commerce_sdk::NEEDS, run: commerce_sdk::run },
+    Peer { name: "peer: localstripe", needs: localstripe::NEEDS, run: localstripe::run },
+    Peer { name: "peer: Chromium", needs: console::NEEDS, run: console::run },
+    Peer { name: "peer: Tryton", needs: tryton::NEEDS, run: tryton_takes_an_order_from_sale_to_paid },
+];
 
 /// The ERP comes up from nothing and its own check drives sales, a return and the refusals a connector must survive.
 fn tryton_takes_an_order_from_sale_to_paid() -> Result<(), String> {

@@ -14,6 +14,9 @@
 
 use std::borrow::Cow;
 
+/// Fewer digits make no card number.
+const DIGITS_MIN: usize = 13;
+
 /// What a credential is replaced by.
 const REMOVED: &[u8] = b"\"[removed]\"";
 
@@ -104,12 +107,24 @@ enum Says {
     CardParent,
     Identifier,
     Nothing,
+    /// No credential; what else it says is looked up when a value could be a card. Hardly any ever is.
+    Unjudged,
 }
 
 /// Cleans one message.
 pub fn scrub(bytes: &[u8]) -> Scrubbed<'_> {
-    let mut scan =
-        Scan { bytes, at: 0, copied: 0, out: None, cards: 0, credentials: 0, parents: 0, depth: 0, says: Says::Nothing };
+    let mut scan = Scan {
+        bytes,
+        at: 0,
+        copied: 0,
+        out: None,
+        cards: 0,
+        credentials: 0,
+        name: 0..0,
+        parents: 0,
+        depth: 0,
+        says: Says::Nothing,
+    };
     scan.run();
     Scrubbed { bytes: scan.finish(), cards: scan.cards, credentials: scan.credentials }
 }
@@ -127,6 +142,8 @@ struct Scan<'b> {
     parents: u64,
     depth: u32,
     says: Says,
+    /// Where the name is that is not judged yet.
+    name: std::ops::Range<usize>,
 }
 
 impl<'b> Scan<'b> {
@@ -155,6 +172,7 @@ impl<'b> Scan<'b> {
             self.says = Says::Nothing;
             return;
         }
+        self.judge();
         self.depth += 1;
         let bit = 1_u64 << self.depth.min(63);
         if matches!(self.says, Says::Card | Says::CardParent) {
@@ -188,41 +206,58 @@ impl<'b> Scan<'b> {
         }
     }
 
-    fn name(&self, inner: std::ops::Range<usize>) -> Says {
-        let raw = &self.bytes[inner];
+    /// A name as it is compared: lower case, letters and digits only, without the storefront's prefix.
+    fn plain_name(raw: &[u8]) -> ([u8; 48], usize) {
         let mut short = [0_u8; 48];
         let mut length = 0;
-        let raw = raw.strip_prefix(b"c_").unwrap_or(raw);
-        for byte in raw.iter().filter(|byte| byte.is_ascii_alphanumeric()) {
+        for byte in raw.strip_prefix(b"c_").unwrap_or(raw).iter().filter(|byte| byte.is_ascii_alphanumeric()) {
             if length == short.len() {
                 break;
             }
             short[length] = byte.to_ascii_lowercase();
             length += 1;
         }
+        (short, length)
+    }
+
+    /// Whether a name is that of a credential; the rest of the judgement waits.
+    fn name(&mut self, inner: std::ops::Range<usize>) -> Says {
+        let (short, length) = Self::plain_name(&self.bytes[inner.clone()]);
+        let is_credential = CREDENTIALS.binary_search_by(|known| known.as_bytes().cmp(&short[..length])).is_ok();
+        self.name = inner;
+        if is_credential { Says::Credential } else { Says::Unjudged }
+    }
+
+    fn judge(&mut self) {
+        if self.says != Says::Unjudged {
+            return;
+        }
+        let (short, length) = Self::plain_name(&self.bytes[self.name.clone()]);
         let name = std::str::from_utf8(&short[..length]).unwrap_or("");
-        if CREDENTIALS.binary_search(&name).is_ok() {
-            return Says::Credential;
-        }
         let within_card = self.depth > 0 && self.parents & (1 << self.depth.min(63)) != 0;
-        if CARD_NAMES.contains(&name) || (within_card && name == "number") {
-            return Says::Card;
-        }
-        if CARD_PARTS.iter().any(|part| name.contains(part)) {
-            return if name.ends_with("token") || name.ends_with("id") { Says::Identifier } else { Says::Card };
-        }
-        if name == "card" {
-            return Says::CardParent;
-        }
-        if IDENTIFIERS.iter().any(|end| name.ends_with(end)) { Says::Identifier } else { Says::Nothing }
+        self.says = if CARD_NAMES.contains(&name) || (within_card && name == "number") {
+            Says::Card
+        } else if CARD_PARTS.iter().any(|part| name.contains(part)) {
+            if name.ends_with("token") || name.ends_with("id") { Says::Identifier } else { Says::Card }
+        } else if name == "card" {
+            Says::CardParent
+        } else if IDENTIFIERS.iter().any(|end| name.ends_with(end)) {
+            Says::Identifier
+        } else {
+            Says::Nothing
+        };
     }
 
     /// Looks for card numbers in a text value.
     fn value(&mut self, inner: std::ops::Range<usize>, closed: bool) {
-        if inner.len() < 13 {
+        if inner.len() < DIGITS_MIN {
             return;
         }
         let raw = &self.bytes[inner.clone()];
+        // Most texts end here: a card number has thirteen digits at least.
+        if !raw.contains(&b'\\') && raw.iter().filter(|byte| byte.is_ascii_digit()).count() < DIGITS_MIN {
+            return;
+        }
         if closed && raw.contains(&b'\\') && raw.windows(2).any(|pair| pair == b"\\u") {
             self.escaped(inner);
             return;
@@ -240,6 +275,7 @@ impl<'b> Scan<'b> {
         let quoted = &self.bytes[inner.start - 1..inner.end + 1];
         let Ok(value) = crossdock_value::parse(quoted, &crossdock_value::Limits::default()) else { return };
         let Some(text) = value.as_str() else { return };
+        self.judge();
         let plain = text.as_bytes();
         let mut cleaned: Vec<u8> = Vec::new();
         let mut copied = 0;
@@ -285,6 +321,10 @@ impl<'b> Scan<'b> {
     }
 
     fn candidate(&mut self, start: usize, end: usize, alone: bool, quote: bool) {
+        if end - start < DIGITS_MIN {
+            return;
+        }
+        self.judge();
         if !self.is_card(&self.bytes[start..end], alone, boundary(self.bytes, start, end)) {
             return;
         }

@@ -165,7 +165,9 @@ async fn answer(act: &Act, command: &str, reason: Option<&str>) -> Result<String
         struct Whole {
             exceptions: Vec<Exception>,
         }
-        open.extend(source.process::<Whole>(&ProcessKey::new(kind, &order)).await?.into_iter().flat_map(|whole| whole.exceptions));
+        open.extend(
+            source.process::<Whole>(&ProcessKey::new(kind, &order)).await?.into_iter().flat_map(|whole| whole.exceptions),
+        );
     }
     let exception = chosen(&order, &open, act.exception.as_deref())?;
     let mut body = json!({});
@@ -175,7 +177,8 @@ async fn answer(act: &Act, command: &str, reason: Option<&str>) -> Result<String
     if let Some(reason) = reason {
         body["reason"] = json!(reason);
     }
-    let process = ProcessKey::parse(&exception.process).ok_or_else(|| Failure::fault(format!("{:?} is no process", exception.process)))?;
+    let process =
+        ProcessKey::parse(&exception.process).ok_or_else(|| Failure::fault(format!("{:?} is no process", exception.process)))?;
     let key = key_of(act, &[command, &exception.process, &exception.name, &exception.since.to_string()]);
     told(act, &source, &process, command, body, &key).await
 }
@@ -212,7 +215,14 @@ fn key_of(act: &Act, about: &[&str]) -> String {
     act.idempotency_key.clone().unwrap_or_else(made)
 }
 
-async fn told(act: &Act, source: &Source, process: &ProcessKey, command: &str, body: Value, key: &str) -> Result<String, Failure> {
+async fn told(
+    act: &Act,
+    source: &Source,
+    process: &ProcessKey,
+    command: &str,
+    body: Value,
+    key: &str,
+) -> Result<String, Failure> {
     let Source::Remote(hub) = source else { return Err(Failure::usage("a command needs a running hub: --url")) };
     let request = json!({"command": command, "body": body});
     let answer: Option<Value> = hub.post(&source::path(process, "/commands"), &request, key).await?;
@@ -240,7 +250,11 @@ mod tests {
 
     #[test]
     fn the_list_goes_by_class_and_tells_system_age_cause_and_what_to_do() {
-        let list = [exception("effect-4", "silent", 0), exception("address", "bad_address", 3_540_000), exception("effect-5", "silent", 0)];
+        let list = [
+            exception("effect-4", "silent", 0),
+            exception("address", "bad_address", 3_540_000),
+            exception("effect-5", "silent", 0),
+        ];
         assert_eq!(
             listed(&list, Timestamp(3_600_000)),
             "bad_address  1\n  sfcc/DE/1  address  warehouse  for 1 min\n      no answer\n      do: ring them\n\
@@ -256,7 +270,9 @@ mod tests {
         let two = [exception("a", "silent", 0), exception("b", "silent", 0)];
         assert_eq!(chosen("o", &one, None).map(|e| e.name.as_str()), Ok("a"));
         assert_eq!(chosen("o", &two, Some("b")).map(|e| e.name.as_str()), Ok("b"));
-        assert!(matches!(chosen("o", &two, None), Err(Failure::Usage(text)) if text.contains("  a  silent") && text.contains("  b  silent")));
+        assert!(
+            matches!(chosen("o", &two, None), Err(Failure::Usage(text)) if text.contains("  a  silent") && text.contains("  b  silent"))
+        );
         assert!(matches!(chosen("o", &two, Some("c")), Err(Failure::Usage(_))));
         assert!(matches!(chosen("o", &[], None), Err(Failure::Fault(_))));
     }

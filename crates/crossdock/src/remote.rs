@@ -43,7 +43,12 @@ impl Remote {
         self.send(Request::new(Method::Get, path)).await
     }
 
-    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &serde_json::Value, idempotency_key: &str) -> Result<Option<T>, Failure> {
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+        idempotency_key: &str,
+    ) -> Result<Option<T>, Failure> {
         let request = Request::new(Method::Post, path).header("idempotency-key", idempotency_key);
         self.send(request.json(body.to_string().into_bytes())).await
     }

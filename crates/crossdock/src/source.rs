@@ -95,8 +95,13 @@ impl Source {
     async fn page(&self, text: &str, before: Option<u64>) -> Result<Page, Failure> {
         match self {
             Self::Store(store) => {
-                let query =
-                    ProcessQuery { kind: Some("order".into()), text: Some(text.into()), before, limit: PAGE, ..ProcessQuery::default() };
+                let query = ProcessQuery {
+                    kind: Some("order".into()),
+                    text: Some(text.into()),
+                    before,
+                    limit: PAGE,
+                    ..ProcessQuery::default()
+                };
                 let views = store.processes(query).await.map_err(broken)?;
                 let next = views.last().filter(|_| views.len() == PAGE).map(|view| view.no);
                 Ok(Page { items: same_form(&views.iter().map(wire::Process::from).collect::<Vec<_>>())?, next })
@@ -141,7 +146,8 @@ impl Source {
                 same_form(&views.iter().map(wire::Exception::from).collect::<Vec<_>>())
             }
             Self::Remote(hub) => {
-                let filter = |name: &str, value: Option<&str>| value.map(|v| format!("&{name}={}", percent(v))).unwrap_or_default();
+                let filter =
+                    |name: &str, value: Option<&str>| value.map(|v| format!("&{name}={}", percent(v))).unwrap_or_default();
                 let path = format!("/process/v1/exceptions?limit={PAGE}{}{}", filter("class", class), filter("system", system));
                 Ok(hub.get::<Items<T>>(&path).await?.map_or_else(Vec::new, |list| list.items))
             }
@@ -167,7 +173,9 @@ fn broken(error: StoreError) -> Failure {
 fn store_of(landscape: Option<&Path>) -> Result<PathBuf, Failure> {
     let folder = landscape.unwrap_or_else(|| Path::new("."));
     if landscape.is_none() && !folder.join("crossdock.yaml").is_file() {
-        return Err(Failure::usage("this folder is no landscape: say where to look, with --landscape DIR, --store FILE or --url URL"));
+        return Err(Failure::usage(
+            "this folder is no landscape: say where to look, with --landscape DIR, --store FILE or --url URL",
+        ));
     }
     let landscape = hub::landscape(folder).map_err(Failure::usage)?;
     let StoreConfig::Sqlite { path } = &landscape.node().store;

@@ -1,9 +1,9 @@
 //! `crossdock trace ORDER`: the whole life of one order with every attempt, from the journals of its order and payment processes.
 
 mod life;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use crate::{
     exit::{self, Failure},
@@ -68,8 +68,11 @@ pub async fn find(source: &Source, text: &str) -> Result<String, Failure> {
         [] => Err(Failure::fault(format!("there is no order {text}"))),
         [order] => Ok(key_of(order)),
         _ => {
-            let mut listed: Vec<String> =
-                meant.iter().take(SHOWN_MAX).map(|order| format!("  {}  {} {}", key_of(order), order.status, order.stage)).collect();
+            let mut listed: Vec<String> = meant
+                .iter()
+                .take(SHOWN_MAX)
+                .map(|order| format!("  {}  {} {}", key_of(order), order.status, order.stage))
+                .collect();
             if meant.len() > SHOWN_MAX {
                 listed.push(format!("  and {} more", meant.len() - SHOWN_MAX));
             }

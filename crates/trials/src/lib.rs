@@ -2,10 +2,14 @@
 //!
 //! - `sim`: seeded simulation of the real core, flows, connectors and landscape against the simulated systems, with faults.
 //! - `bugs`: bugs planted on purpose, each of which a named test must catch.
+//! - `crash`: what a disk may hold after a power cut, built and opened thousands of times.
+//! - `kill`: the hub's process killed at random and at every system call that changes something.
 //!
 //! Nothing here is part of the hub, and nothing of the hub depends on it.
 
 pub mod bugs;
+pub mod crash;
+pub mod kill;
 pub mod sim;
 mod town;
 mod wiring;

@@ -1,7 +1,7 @@
 //! `cargo run --release -p crossdock-trials -- CAMPAIGN`; `cargo xtask campaign` does it for you.
 
 use clap::{Parser, Subcommand};
-use crossdock_trials::{bugs, sim};
+use crossdock_trials::{bugs, crash, kill, sim};
 use std::process::ExitCode;
 
 /// Campaigns that try to break the hub's promises.
@@ -18,11 +18,17 @@ enum Campaign {
     Sim(sim::Args),
     /// Planted bugs, each of which a named test must catch.
     Bugs(bugs::Args),
+    /// Crash images of the store's files, with controls that must fail.
+    Crash(crash::Args),
+    /// kill -9 under load, or before every state-changing system call of one order's life.
+    Kill(kill::Args),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().campaign {
         Campaign::Sim(args) => sim::run(&args),
         Campaign::Bugs(args) => bugs::run(&args),
+        Campaign::Crash(args) => crash::run(&args),
+        Campaign::Kill(args) => kill::run(&args),
     }
 }

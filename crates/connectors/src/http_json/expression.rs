@@ -172,23 +172,12 @@ impl Body {
     }
 }
 
-/// A field whose program gives null is left out, or removed: systems differ on null, absence is understood by all.
+/// A field whose program gives null is left as it was, or out: systems differ on null, absence is understood by all.
 fn apply(fields: &[(String, Expression)], input: &Value, body: &mut Value) -> Result<(), (String, String)> {
     for (target, expression) in fields {
         let value = expression.run(input).map_err(|reason| (target.clone(), reason))?;
         if !value.is_null() {
             body.set(target, value);
-        } else if !body.at(target).is_null() {
-            match target.rsplit_once('.') {
-                Some((parent, key)) => {
-                    let mut outer = body.at(parent).clone();
-                    outer.remove(key);
-                    body.set(parent, outer);
-                }
-                None => {
-                    body.remove(target);
-                }
-            }
         }
     }
     Ok(())

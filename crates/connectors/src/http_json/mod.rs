@@ -455,12 +455,15 @@ impl Connector for HttpJson {
     fn translate(&self, kind: &str, body: &[u8]) -> Result<Value, PrepareError> {
         let failed = |target: String, reason: String| PrepareError::Mapping { target, reason };
         let body = crossdock_value::parse(body, &Default::default()).map_err(|e| failed(String::new(), e.to_string()))?;
-        match self.compiled.translate.get(kind) {
-            Some(mapping) => {
-                mapping.run(&value!({"body": body})).map_err(|(target, reason)| failed(format!("{kind}.{target}"), reason))
+        let Some(translation) = self.compiled.translate.get(kind) else { return Ok(body) };
+        let input = value!({"body": body});
+        let made = translation.own.run(&input).and_then(|mut made| {
+            if let Some(added) = &translation.added {
+                added.extend(&input, &mut made)?;
             }
-            None => Ok(body),
-        }
+            Ok(made)
+        });
+        made.map_err(|(target, reason)| failed(format!("{kind}.{target}"), reason))
     }
 
     fn webhook(&self, system: &SystemName, request: &Request, now: Timestamp) -> Result<Vec<Message>, WebhookError> {

@@ -24,7 +24,14 @@ pub(super) struct Compiled {
     pub inbound: Option<Inbound>,
     pub poll: Option<Poll>,
     /// Message bodies in canonical terms, by kind.
-    pub translate: BTreeMap<String, Body>,
+    pub translate: BTreeMap<String, Translation>,
+}
+
+/// How a message is read, and what the landscape's mappings set on that.
+#[derive(Debug)]
+pub(super) struct Translation {
+    pub own: Body,
+    pub added: Option<Body>,
 }
 
 #[derive(Debug)]
@@ -416,7 +423,7 @@ fn poll(s: &mut Section<'_>, inbound: Option<&Inbound>, faults: &mut Vec<ConfigF
     Some(Poll { path: path?, rows: rows?, cursor: cursor?, more, messages: messages? })
 }
 
-fn translate(s: &mut Section<'_>, config: &SystemConfig, faults: &mut Vec<ConfigFault>) -> BTreeMap<String, Body> {
+fn translate(s: &mut Section<'_>, config: &SystemConfig, faults: &mut Vec<ConfigFault>) -> BTreeMap<String, Translation> {
     let path = s.path_of("translate");
     let given = s.get("translate");
     if !given.is_null() && given.as_obj().is_none() {
@@ -424,12 +431,11 @@ fn translate(s: &mut Section<'_>, config: &SystemConfig, faults: &mut Vec<Config
     }
     let mut bodies = BTreeMap::new();
     for (kind, value) in given.as_obj().into_iter().flat_map(|map| map.iter()) {
-        // A mapping of the landscape replaces what the system's file says.
-        let (value, at) = match config.mappings.get(&**kind) {
-            Some(mapping) => (mapping, join("mappings", kind)),
-            None => (value, join(&path, kind)),
-        };
-        bodies.extend(Body::compile(value, &at, faults).map(|body| (kind.to_string(), body)));
+        let own = Body::compile(value, &join(&path, kind), faults);
+        let added = config.mappings.get(&**kind).and_then(|mapping| Body::compile(mapping, &join("mappings", kind), faults));
+        if let Some(own) = own {
+            bodies.insert(kind.to_string(), Translation { own, added });
+        }
     }
     bodies
 }

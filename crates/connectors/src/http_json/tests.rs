@@ -447,13 +447,18 @@ mappings: {erp.cancel_order: {x: '.key'}}
 }
 
 #[test]
-fn a_landscape_mapping_sets_fields_on_the_body() {
+fn a_landscape_mapping_sets_fields_on_what_goes_out_and_on_what_comes_in() {
     let yaml = format!(
         "{NOTIFICATION}\nmappings: {{notification.send: {{template: '\"loud_\" + .args.template', data.tone: '\"warm\"', locale: 'null'}}}}"
     );
     let body = body_of(&sent(&*built(&yaml), &call(Operation::Notify, value!({"template": "order_confirmed"}))));
     assert_eq!((body.get("template").as_str(), body.at("data.tone").as_str()), (Some("loud_order_confirmed"), Some("warm")));
-    assert!(body.get("locale").is_null());
+    assert_eq!(body.get("locale").as_str(), Some("de_DE"), "null leaves what the connector made");
+    let yaml = format!(
+        "{WAREHOUSE}\nmappings: {{shipment.notice: {{carrier: '.body.parcel.carrier | ascii_downcase', tracking: 'null'}}}}"
+    );
+    let notice = built(&yaml).translate("shipment.notice", SHIPPED.as_bytes()).expect("translates");
+    assert_eq!((notice.get("carrier").as_str(), notice.get("tracking").as_str()), (Some("dhl"), Some("TRK1")));
 }
 
 #[test]

@@ -181,7 +181,7 @@ impl Stripe {
             )
             .with_identity("payment", payment_name(call), body.get("id").as_str().unwrap_or("")),
             Operation::PaymentCapture => captured(call, &body),
-            Operation::PaymentVoid => Outcome::done(mapping::evidence(&body, "amount")),
+            Operation::PaymentVoid => voided(call, &body),
             _ => mapping::refunded(&body),
         }
     }
@@ -193,7 +193,7 @@ impl Stripe {
         if body.at("error.code").as_str() == Some("payment_intent_unexpected_state") {
             let status = intent.get("status").as_str().unwrap_or("");
             match call.operation {
-                Operation::PaymentVoid if status == "canceled" => return Outcome::done(mapping::evidence(intent, "amount")),
+                Operation::PaymentVoid if status == "canceled" => return voided(call, intent),
                 Operation::PaymentCapture if !intent.at("metadata").get(&capture_mark(&call.reference)).is_null() => {
                     return captured(call, intent);
                 }
@@ -277,12 +277,18 @@ impl Stripe {
                 })
             }
             _ => Found::End(match body.get("status").as_str().unwrap_or("") {
-                "canceled" => Probe::Complete(Outcome::done(mapping::evidence(&body, "amount"))),
+                "canceled" => Probe::Complete(voided(call, &body)),
                 "succeeded" => Probe::MovedOn(Outcome::refused("already_captured", "the payment intent has been captured")),
                 _ => Probe::Absent,
             }),
         }
     }
+}
+
+/// An intent may be voided before anything else was asked about it, so its name is told here too: the notice of it needs one.
+fn voided(call: &Call, intent: &Value) -> Outcome {
+    let id = intent.get("id").as_str().unwrap_or("");
+    Outcome::done(mapping::evidence(intent, "amount")).with_identity("payment", payment_name(call), id)
 }
 
 enum Found {

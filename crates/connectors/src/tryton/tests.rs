@@ -60,8 +60,13 @@ impl Erp {
         let sale = value!({"id": 1, "web_shop": 1, "web_id": "sfcc/RefArch-DE/00000410", "number": "S1", "state": "processing", "party": 3,
             "shipments": [1], "invoices": [1], "shipment_state": "waiting", "invoice_state": "pending"});
         erp.models.insert("sale.sale".into(), vec![sale]);
-        let shipment =
-            value!({"id": 1, "number": "D1", "state": "waiting", "reference": null, "outgoing_moves": [], "inventory_moves": []});
+        let lines = value!([
+            {"id": 1, "sale": 1, "description": "line-set", "quantity": 1},
+            {"id": 2, "sale": 1, "description": "line-set", "quantity": 4},
+        ]);
+        erp.models.insert("sale.line".into(), lines.as_arr().expect("lines").to_vec());
+        erp.models.insert("stock.move".into(), vec![value!({"id": 1, "quantity": 4, "origin": "sale.line,2"})]);
+        let shipment = value!({"id": 1, "number": "D1", "state": "waiting", "reference": null, "outgoing_moves": [1]});
         erp.models.insert("stock.shipment.out".into(), vec![shipment]);
         let total = value!({"__class__": "Decimal", "decimal": "265.67"});
         let invoice = value!({"id": 1, "number": null, "state": "draft", "total_amount": total, "lines_to_pay": [9]});

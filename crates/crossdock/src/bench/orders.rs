@@ -3,7 +3,6 @@
 use super::{Workload, opaque::ORDER_HEADER};
 use crossdock_connect::http::{Method, Request};
 use crossdock_simulators::{Generator, Mix};
-use std::sync::Arc;
 
 /// A Salesforce order of the benchmark has so many bytes, 4.5 KB in the middle.
 const SIZES: std::ops::Range<usize> = 4_100..4_900;
@@ -51,7 +50,7 @@ impl Orders {
                 Request::new(Method::Post, "/experience/v1/orders")
                     .header("authorization", &*self.key)
                     .header("idempotency-key", number)
-                    .json(Arc::from(body.into_bytes()))
+                    .json(body.into_bytes())
             }
         }
     }

@@ -12,7 +12,7 @@ use crossdock_store::{ExceptionQuery, ProcessQuery, ReadStore};
 use crossdock_verify::{HubView, Invariant, Options, Report, known_flows, parse_all, verify};
 use serde_json::json;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
 };
 
@@ -88,39 +88,26 @@ pub async fn wait_and_judge(demo: &Demo, expectations: &[Expectation], faults: b
         clock::pause(Duration::millis(200)).await;
     }
     let found = look(demo).await;
-    let report = check(demo).await?;
+    let (report, short) = check(demo).await?;
     let parked_beyond_max = if faults { expectations.len() / 100 } else { 0 };
-    Ok(judge(expectations, &found, settled_after, report, parked_beyond_max))
+    Ok(judge(expectations, &found, &short, Verdict::new(report, settled_after, parked_beyond_max)))
 }
 
-/// The systems' ledgers against each other and against the hub.
-async fn check(demo: &Demo) -> Result<Report, String> {
+/// The systems' ledgers against each other and against the hub; and the orders (`site/number`) of which something was not on the shelf.
+async fn check(demo: &Demo) -> Result<(Report, HashSet<String>), String> {
     let texts: Vec<(&str, String)> = {
         let world = demo.systems.world();
         crossdock_simulators::SYSTEMS.iter().filter_map(|name| Some((*name, world.ledger(name)?.lines(0)))).collect()
     };
     let ledgers = parse_all(texts.iter().map(|(name, lines)| (*name, lines.as_str())));
     let hub = HubView::read(&*demo.store).await.map_err(|e| format!("the store cannot be read: {e}"))?;
-    Ok(verify(&ledgers, Some(&hub), Some(&known_flows), &Options::at_rest(demo.hub.now())))
+    let rows = ledgers.values().flat_map(|ledger| &ledger.rows);
+    let short = rows.filter(|row| row.operation == "short_pick.line").map(|row| format!("{}/{}", row.site, row.order)).collect();
+    Ok((verify(&ledgers, Some(&hub), Some(&known_flows), &Options::at_rest(demo.hub.now())), short))
 }
 
-fn judge(
-    expectations: &[Expectation],
-    found: &HashMap<String, Found>,
-    settled_after: Duration,
-    report: Report,
-    parked_beyond_max: usize,
-) -> Verdict {
-    let mut verdict = Verdict {
-        orders: expectations.len(),
-        ends: BTreeMap::new(),
-        parked: BTreeMap::new(),
-        unexpected: Vec::new(),
-        parked_beyond: 0,
-        parked_beyond_max,
-        settled_after_s: settled_after.0 / 1_000,
-        report,
-    };
+fn judge(expectations: &[Expectation], found: &HashMap<String, Found>, short: &HashSet<String>, mut verdict: Verdict) -> Verdict {
+    verdict.orders = expectations.len();
     for expectation in expectations {
         let end = end_of(found.get(&key(expectation)));
         *verdict.ends.entry(end.split(' ').next().unwrap_or_default().to_owned()).or_default() += 1;
@@ -129,7 +116,9 @@ fn judge(
                 *verdict.parked.entry(class.clone()).or_default() += 1;
             }
         }
-        if !fits(&expectation.expected_end, &end) {
+        // What the warehouse does not find is cancelled, and with it an order of nothing else.
+        let nothing_left = end == "cancelled" && short.contains(&key(expectation));
+        if !fits(&expectation.expected_end, &end) && !nothing_left {
             let order = found.get(&key(expectation)).cloned().unwrap_or_default();
             verdict.parked_beyond += usize::from(end.starts_with("parked "));
             verdict.unexpected.push(Unexpected {
@@ -192,7 +181,8 @@ async fn look(demo: &Demo) -> HashMap<String, Found> {
             orders.insert(format!("{}/{}", summary.site, summary.number), found);
         }
     }
-    let exceptions = demo.store.exceptions(ExceptionQuery { limit: 100_000, ..ExceptionQuery::default() }).await.unwrap_or_default();
+    let exceptions =
+        demo.store.exceptions(ExceptionQuery { limit: 100_000, ..ExceptionQuery::default() }).await.unwrap_or_default();
     for exception in exceptions {
         let summary = &exception.process.row.summary;
         if let Some(order) = orders.get_mut(&format!("{}/{}", summary.site, summary.number)) {
@@ -203,12 +193,24 @@ async fn look(demo: &Demo) -> HashMap<String, Found> {
 }
 
 impl Verdict {
+    fn new(report: Report, settled_after: Duration, parked_beyond_max: usize) -> Self {
+        Self {
+            orders: 0,
+            ends: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            unexpected: Vec::new(),
+            parked_beyond: 0,
+            parked_beyond_max,
+            settled_after_s: settled_after.0 / 1_000,
+            report,
+        }
+    }
+
     pub fn is_good(&self) -> bool {
         self.word() == "good"
     }
 
-    /// Orders that were to be parked and are not count as unexpected, and so do parked ones that were not; what is left over may be
-    /// late, not wrong.
+    /// In the order of how bad it is.
     pub fn word(&self) -> &'static str {
         let planted_missed = self.unexpected.iter().any(|unexpected| unexpected.expected.starts_with("Parked"));
         let lost = self.ends.contains_key("lost");
@@ -251,7 +253,11 @@ impl fmt::Display for Verdict {
             writeln!(f, "  exception {class:<18}{count:>7}")?;
         }
         for unexpected in self.unexpected.iter().take(20) {
-            writeln!(f, "  {} ({}): expected {}, found {}", unexpected.order, unexpected.kind, unexpected.expected, unexpected.found)?;
+            writeln!(
+                f,
+                "  {} ({}): expected {}, found {}",
+                unexpected.order, unexpected.kind, unexpected.expected, unexpected.found
+            )?;
         }
         let hidden = self.unexpected.len().saturating_sub(20);
         if hidden > 0 {
@@ -259,5 +265,84 @@ impl fmt::Display for Verdict {
         }
         write!(f, "{}", self.report)?;
         writeln!(f, "{}", self.word())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossdock_simulators::Kind;
+    use crossdock_verify::Verdict as Said;
+
+    fn report(broken: Option<Invariant>) -> Report {
+        let said = |id| match broken == Some(id) {
+            true => Said::Violated { checked: 1, findings: Vec::new(), total: 1 },
+            false => Said::Ok { checked: 1 },
+        };
+        Report { invariants: DEMANDED.into_iter().map(|id| (id, said(id))).collect(), counts: BTreeMap::new(), notes: Vec::new() }
+    }
+
+    /// A hundred ordinary orders and one to be reviewed; some end otherwise.
+    fn judged(others: &[(&str, &str, &[&str])], short: &[&str], broken: Option<Invariant>, beyond_max: usize) -> Verdict {
+        let expectation = |n: usize| Expectation {
+            order: format!("{n:03}"),
+            site: "DE".into(),
+            kind: Kind::Ordinary,
+            expected_end: if n == 100 { End::Parked("fraud_review".into()) } else { End::Closed },
+            cancel_after_ms: None,
+            cancel_lines: Vec::new(),
+            features: Vec::new(),
+        };
+        let expectations: Vec<_> = (0..=100).map(expectation).collect();
+        let order = |status: &str, exceptions: &[&str]| Found {
+            status: status.into(),
+            exceptions: exceptions.iter().map(|class| (*class).into()).collect(),
+            ..Found::default()
+        };
+        let mut found: HashMap<String, Found> = expectations.iter().map(|e| (key(e), order("closed", &[]))).collect();
+        found.insert("DE/100".into(), order("open", &["fraud_review"]));
+        for (number, status, exceptions) in others {
+            match *status {
+                "lost" => found.remove(*number),
+                status => found.insert((*number).into(), order(status, exceptions)),
+            };
+        }
+        let short = short.iter().map(|number| (*number).to_owned()).collect();
+        judge(&expectations, &found, &short, Verdict::new(report(broken), Duration::seconds(4), beyond_max))
+    }
+
+    #[test]
+    fn a_run_is_good_only_if_everything_is() {
+        type Others<'a> = &'a [(&'a str, &'a str, &'a [&'a str])];
+        let late: Others<'_> =
+            &[("DE/001", "open", &[]), ("DE/002", "open", &[]), ("DE/003", "open", &[]), ("DE/004", "open", &[])];
+        let cases: [(&str, Others<'_>, Option<Invariant>, usize, &str); 9] = [
+            ("as planned", &[], None, 0, "good"),
+            ("three late", &late[..3], None, 0, "good"),
+            ("four late", late, None, 0, "too few ended as their kind demands"),
+            ("one lost", &[("DE/001", "lost", &[])], None, 0, "orders were lost"),
+            ("a second ERP order", &[], Some(Invariant::I2), 0, "an invariant does not hold, or was not checked"),
+            ("one parked beyond", &[("DE/001", "open", &["silent"])], None, 0, "parked others than the planted ones"),
+            ("one parked beyond, under faults", &[("DE/001", "open", &["silent"])], None, 1, "good"),
+            ("the review was passed over", &[("DE/100", "closed", &[])], None, 1, "parked others than the planted ones"),
+            ("parked for another reason", &[("DE/100", "open", &["silent"])], None, 0, "parked others than the planted ones"),
+        ];
+        for (what, others, broken, beyond_max, word) in cases {
+            assert_eq!(judged(others, &[], broken, beyond_max).word(), word, "{what}");
+        }
+    }
+
+    #[test]
+    fn an_order_of_which_nothing_was_on_the_shelf_may_be_cancelled() {
+        assert_eq!(judged(&[("DE/001", "cancelled", &[])], &[], None, 0).unexpected.len(), 1);
+        assert_eq!(judged(&[("DE/001", "cancelled", &[])], &["DE/001"], None, 0).unexpected.len(), 0);
+    }
+
+    #[test]
+    fn json_counts_by_end_and_tells_each_invariant() {
+        let json: serde_json::Value = serde_json::from_str(&judged(&[], &[], None, 0).to_json()).expect("it is JSON");
+        assert_eq!((&json["orders"], &json["ends"]["closed"], &json["verdict"]), (&json!(101), &json!(100), &json!("good")));
+        assert_eq!(json["invariants"].as_array().map(Vec::len), Some(DEMANDED.len()));
+        assert_eq!(json["invariants"][0]["verdict"], "ok");
     }
 }

@@ -2,7 +2,8 @@ use super::*;
 use crate::exit::Failure;
 use crossdock_canonical::{Operation, SystemName, Timestamp};
 use crossdock_store::{
-    EffectRow, EffectState, ExceptionRow, IdentityRow, MemoryStore, Priority, ProcessRow, Store, SummaryRow, Transition, TransitionId,
+    EffectRow, EffectState, ExceptionRow, IdentityRow, MemoryStore, Priority, ProcessRow, Store, SummaryRow, Transition,
+    TransitionId,
     sqlite::{Options, SqliteStore},
 };
 use std::{
@@ -211,19 +212,19 @@ async fn a_store_file_tells_the_whole_life_of_an_order() {
 
     let json = serde_json::to_value(&life).expect("a life is plain data");
     assert_eq!(json["transitions"].as_array().map(Vec::len), Some(6));
-    assert_eq!((&json["transitions"][2]["attempt"]["class"], &json["transitions"][2]["tried"]["system"]), (&"unknown".into(), &"erp".into()));
+    assert_eq!(
+        (&json["transitions"][2]["attempt"]["class"], &json["transitions"][2]["tried"]["system"]),
+        (&"unknown".into(), &"erp".into())
+    );
     assert_eq!(json["exceptions"][0]["system"], "warehouse");
 }
 
 #[tokio::test]
 async fn an_order_is_found_by_as_little_as_names_it() {
     let source = filled().await;
-    for (text, order) in [
-        ("sfcc/DE/0001", "sfcc/DE/0001"),
-        ("GB/0001", "sfcc/GB/0001"),
-        ("00012", "sfcc/GB/00012"),
-        ("SO77", "sfcc/DE/0001"),
-    ] {
+    for (text, order) in
+        [("sfcc/DE/0001", "sfcc/DE/0001"), ("GB/0001", "sfcc/GB/0001"), ("00012", "sfcc/GB/00012"), ("SO77", "sfcc/DE/0001")]
+    {
         assert_eq!(find(&source, text).await.as_deref(), Ok(order), "{text}");
     }
 }

@@ -199,7 +199,6 @@ impl Core {
     ) -> Option<Draft> {
         match &*row.kind {
             "command" | "reply" => return self.hub_message(process, lane, row, now, out),
-            "effect.settled" => return self.settled_notice(process, lane, row, now),
             TAKEN => return Some(self.settled_command(process, lane, row, now)),
             _ => {}
         }
@@ -213,6 +212,9 @@ impl Core {
                 self.ask_again(row.clone(), Duration::seconds(1), now);
             }
             return None;
+        }
+        if &*row.kind == "effect.settled" && &*process.kind != "stray" {
+            return self.settled_notice(process, lane, row, now, out);
         }
         let body = match self.translate(row) {
             _ if &*process.kind == "stray" => Value::Null,

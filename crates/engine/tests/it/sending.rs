@@ -206,6 +206,19 @@ fn the_end_of_an_accepted_effect_may_be_told_and_told_twice() {
 }
 
 #[test]
+fn a_system_may_name_an_accepted_effect_by_our_reference() {
+    let mut lab = Lab::new();
+    lab.script("shop", [Act::Accept]);
+    let toy = lab.toy("1", 1, "shop");
+    lab.run_for(Duration::seconds(2));
+    lab.message("1", "effect.settled", Some("x"), br#"{"reference": "ch/de/2", "outcome": {"class": "done"}}"#);
+    lab.run_for(Duration::seconds(2));
+    assert_eq!(lab.effect_state(&toy, "one"), EffectState::Accepted, "that was another's");
+    lab.message("1", "effect.settled", Some("y"), br#"{"reference": "ch/de/1", "outcome": {"class": "done"}}"#);
+    lab.close(&toy, Duration::seconds(5));
+}
+
+#[test]
 fn an_end_told_before_the_answer_of_the_call_counts_once() {
     let mut lab = Lab::new();
     lab.place("erp").takes = Duration::seconds(3);

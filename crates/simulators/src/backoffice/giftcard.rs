@@ -152,14 +152,21 @@ impl GiftCards {
             "void" => own.voided += amount,
             _ => own.refunded += amount,
         }
-        if operation != "capture"
-            && let Some(card) = self.cards.get_mut(&own.card)
-        {
-            card.balance += amount;
+        // The last capture gives back what it leaves.
+        let rest = own.amount - own.captured - own.voided;
+        let left = if operation == "capture" && body.get("final").as_bool() == Some(true) { rest } else { Decimal::ZERO };
+        own.voided += left;
+        let given_back = if operation == "capture" { left } else { amount };
+        if let Some(card) = self.cards.get_mut(&own.card) {
+            card.balance += given_back;
         }
         let id = desk.id(prefix);
         let base = row(operation, call_key(call, reference), &own.scope, &id, &own.id, state);
         context.ledger.add(context.now, Row { amount: Some(amount), currency: own.currency.clone(), ..base });
+        if !left.is_zero() {
+            let base = row("release", call_key(call, reference), &own.scope, &id, &own.id, "released");
+            context.ledger.add(context.now, Row { amount: Some(left), currency: own.currency.clone(), ..base });
+        }
         let record = object! {
             "id": id.as_str(), "external_reference": reference, "authorisation_id": &own.id,
             "channel": &own.scope.channel, "site": &own.scope.site, "order": &own.scope.order,

@@ -9,7 +9,7 @@ use super::super::{
 };
 use super::{Draft, PIN_WAITS_MAX, POISON, TAKEN, begin_born, begin_plain, refused};
 use crate::HubError;
-use crossdock_canonical::{Outcome, OutcomeClass, Timestamp};
+use crossdock_canonical::{Outcome, OutcomeClass, SystemName, Timestamp};
 use crossdock_flows::{Answer, Input as FlowInput};
 use crossdock_store::{EffectRow, EffectState, InboxRow, Payload, PayloadHash, ProcessKey};
 use crossdock_value::Value;
@@ -206,7 +206,7 @@ impl Core {
     }
 
     /// Makes the bytes anew from what the flow calls for now; if it no longer does, the old bytes stand.
-    fn prepare_again(&self, process: &ProcessKey, memory: &Memory, row: &mut EffectRow, now: Timestamp, draft: &mut Draft) {
+    pub(super) fn prepare_again(&self, process: &ProcessKey, memory: &Memory, row: &mut EffectRow, now: Timestamp, draft: &mut Draft) {
         let driver = &self.wiring.drivers[&*process.kind];
         let policy = memory.pinned.as_ref().map_or(&*super::NO_POLICY, |p| &*p.policy);
         let plan = driver.plan(&memory.state, policy, memory.row.logic, now);
@@ -298,8 +298,15 @@ impl Core {
         self.settle_effect(process, lane, row, effect, outcome, now)
     }
 
-    /// `effect.settled {key | step, intent, outcome}`: a system tells how an effect it had accepted ended.
-    pub(super) fn settled_notice(&mut self, process: &ProcessKey, lane: &mut Lane, row: &InboxRow, now: Timestamp) -> Option<Draft> {
+    /// `effect.settled {key | reference | step, intent, outcome}`: a system tells how an effect it had accepted ended.
+    pub(super) fn settled_notice(
+        &mut self,
+        process: &ProcessKey,
+        lane: &mut Lane,
+        row: &InboxRow,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) -> Option<Draft> {
         let body = match self.translate(row) {
             Ok(body) => body,
             Err(reason) => return self.poison(process, lane, row, "unreadable", reason, now),
@@ -309,11 +316,19 @@ impl Core {
             Err(error) => return self.poison(process, lane, row, "unreadable", error.to_string(), now),
         };
         let memory = self.memory(lane);
-        let effect = match body.get("key").as_str() {
-            Some(key) => memory.effect_with_key(key),
-            None => memory.effect_named(body.get("step").as_str().unwrap_or_default(), body.get("intent").as_str().unwrap_or_default()),
+        let effect = match (body.get("key").as_str(), body.get("reference").as_str()) {
+            (Some(key), _) => memory.effect_with_key(key),
+            (None, Some(reference)) => referred(process, memory, &row.source, reference),
+            (None, None) => {
+                memory.effect_named(body.get("step").as_str().unwrap_or_default(), body.get("intent").as_str().unwrap_or_default())
+            }
         }
         .cloned();
+        // A system names the order; what it speaks of may be the order's payment.
+        if effect.is_none() && &*process.kind == "order" && self.wiring.drivers.contains_key("payment") {
+            self.work(ProcessKey::new("payment", &process.key), Work::Inbox(row.clone()), now, out);
+            return None;
+        }
         self.settle_effect(process, lane, row, effect, &outcome, now)
     }
 
@@ -342,6 +357,17 @@ impl Core {
         draft.transition.settles = Some(row.id);
         Some(draft)
     }
+}
+
+/// The effect that a system calls by our reference: the one whose end is awaited, if there are several.
+fn referred<'m>(process: &ProcessKey, memory: &'m Memory, system: &SystemName, reference: &str) -> Option<&'m EffectRow> {
+    let intent = match reference.strip_prefix(&*process.key)? {
+        "" => "",
+        rest => rest.strip_prefix('#')?,
+    };
+    let ours = |e: &&EffectRow| e.system == *system && *e.intent == *intent;
+    let awaited = memory.effects.iter().filter(ours).find(|e| e.state == EffectState::Accepted);
+    awaited.or_else(|| memory.effects.iter().rev().find(ours))
 }
 
 /// Completes a command's draft with its answer.

@@ -128,8 +128,13 @@ impl Core {
             Probe::Absent => {
                 row.generation += 1;
                 row.key = plan::effect_key(process, &effect.step, &effect.intent, row.generation);
-                let code = effect.last.clone();
-                self.try_again(&mut row, &Outcome::retry(&*code, ""), &mut draft, now);
+                row.state = EffectState::Pending;
+                // The new key may be part of the bytes: a system that keeps answers by key would repeat the old one for ever.
+                self.prepare_again(process, memory, &mut row, now, &mut draft);
+                if row.state == EffectState::Pending {
+                    let code = effect.last.clone();
+                    self.try_again(&mut row, &Outcome::retry(&*code, ""), &mut draft, now);
+                }
             }
             // A resend completes it: same generation, the connector goes on from what is there.
             Probe::Partial(_) => {

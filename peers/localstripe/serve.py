@@ -1,8 +1,9 @@
 """localstripe on a free port of 127.0.0.1; prints `READY ADDRESS` and serves until it is ended.
 
 Its own command listens on every interface and keeps its state in a file that all runs of a machine share; here it does
-neither. It refuses three parameters that Stripe documents, so they are taught to it: `metadata` of a capture,
-`cancellation_reason` of a cancellation, `created[gte]` of a list. What the money does is localstripe's own code.
+neither. It refuses three parameters that Stripe documents, and its intents lack two fields, so they are taught to it:
+`metadata` of a capture, `cancellation_reason` of a cancellation, `created[gte]` of a list; `amount_capturable` and
+`amount_received`. What the money does is localstripe's own code.
 """
 
 import socket
@@ -18,6 +19,7 @@ capture, cancel, list_all = intents._api_capture, intents._api_cancel, intents._
 
 def capture_with_metadata(id, metadata=None, **data):
     intent = capture(id, **data)
+    intent._received = int(data.get("amount_to_capture") or intent.amount)
     intent.metadata.update(metadata or {})
     return intent
 
@@ -39,6 +41,8 @@ def list_created_since(url, created=None, **data):
 taught = {capture: capture_with_metadata, cancel: cancel_for_a_reason}
 resources.extra_apis[:] = [(method, url, taught.get(call, call)) for method, url, call in resources.extra_apis]
 intents._api_list_all = list_created_since
+intents.amount_capturable = property(lambda intent: intent.amount if intent.status == "requires_capture" else 0)
+intents.amount_received = property(lambda intent: getattr(intent, "_received", 0))
 
 from localstripe.server import app  # noqa: E402
 

@@ -22,6 +22,7 @@ usage: cargo xtask COMMAND [--help]
   tidy       structure and leftovers: layers, forgotten files, module docs, ...
   codegen    write the generated files, or compare them with --check
   campaign   long runs: kill, crash, sim, bugs, tryton
+  peers      the peer steps of `test` alone
   screenshot draw the pictures of the documentation anew
 
 Exit status: 0 all well, 1 a fault was found, 2 bad usage.";
@@ -68,6 +69,7 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
         "tidy" => (tidy::HELP, tidy::run),
         "codegen" => (codegen::HELP, codegen::run),
         "campaign" => (campaign::HELP, campaign::run),
+        "peers" => (peers::HELP, peers::run),
         "screenshot" => (peers::screenshot::HELP, peers::screenshot::run),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
@@ -115,7 +117,7 @@ mod tests {
 
     #[test]
     fn every_command_answers_help_without_doing_anything() {
-        for command in ["test", "tidy", "codegen", "campaign", "screenshot"] {
+        for command in ["test", "tidy", "codegen", "campaign", "peers", "screenshot"] {
             run(&words(&format!("{command} --help"))).expect("help is never a failure");
         }
     }
@@ -129,6 +131,7 @@ mod tests {
             "tidy --fix",
             "campaign",
             "campaign kill --seed",
+            "peers nobody",
         ] {
             assert!(
                 matches!(run(&words(line)), Err(Failure::Usage(_))),

@@ -12,7 +12,16 @@ mod localstripe;
 mod program;
 pub mod screenshot;
 
-use crate::tryton::{self, Tryton};
+use crate::{
+    Failure, packages,
+    tryton::{self, Tryton},
+};
+
+pub const HELP: &str = "\
+usage: cargo xtask peers [NAME ...]
+
+Runs the peer steps alone, or those whose name holds one of the words given:
+commerce-sdk, localstripe, Chromium, Tryton. `cargo xtask test` runs all.";
 
 /// One peer step.
 pub struct Peer {
@@ -31,6 +40,18 @@ pub const PEERS: &[Peer] = &[
     Peer { name: "peer: Chromium", needs: console::NEEDS, run: console::run },
     Peer { name: "peer: Tryton", needs: tryton::NEEDS, run: tryton_takes_an_order_from_sale_to_paid },
 ];
+
+pub fn run(names: &[String]) -> Result<(), Failure> {
+    if let Some(unknown) = names.iter().find(|name| !PEERS.iter().any(|peer| peer.name.contains(name.as_str()))) {
+        return Err(Failure::Usage(format!("there is no peer step `{unknown}`\n\n{HELP}")));
+    }
+    for peer in PEERS.iter().filter(|peer| names.is_empty() || names.iter().any(|name| peer.name.contains(name.as_str()))) {
+        packages::ensure(peer.needs)?;
+        println!("\n== {}", peer.name);
+        (peer.run)().map_err(|error| format!("{}: {error}", peer.name))?;
+    }
+    Ok(())
+}
 
 /// The ERP comes up from nothing and its own check drives sales, a return and the refusals a connector must survive.
 fn tryton_takes_an_order_from_sale_to_paid() -> Result<(), String> {

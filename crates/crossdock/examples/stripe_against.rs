@@ -22,9 +22,8 @@ use std::{process::ExitCode, sync::Arc};
 const ANSWER_MAX: usize = 1 << 20;
 /// A service on this machine answers well within this.
 const CALL_MAX: Duration = Duration::seconds(20);
-/// A card that every test account of Stripe takes, and one it declines.
-const GOOD_CARD: &str = "pm_card_visa";
-const BAD_CARD: &str = "pm_card_visa_chargeDeclined";
+/// A card that every test account of Stripe takes.
+const CARD: &str = "pm_card_visa";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -48,7 +47,7 @@ async fn drive(url: &str) -> Result<(), String> {
     let merchant = Merchant::new(url)?;
 
     // An ordinary order: authorized, looked at, captured, a part given back.
-    let held = merchant.done(Operation::PaymentAuthorize, "1001#card", authorize("49.90", "EUR", GOOD_CARD)).await?;
+    let held = merchant.done(Operation::PaymentAuthorize, "1001#card", authorize("49.90", "EUR")).await?;
     let transaction = text(&held, "transaction")?;
     expect("the authorized amount", held.get("amount"), &money("49.90", "EUR"))?;
     let about = |amount: &str| value!({"payment": "p1", "transaction": (transaction.as_str()), "amount": (money(amount, "EUR"))});
@@ -60,12 +59,15 @@ async fn drive(url: &str) -> Result<(), String> {
     merchant.refused(Operation::PaymentCapture, "1001#again", about("49.90")).await?;
 
     // A currency without decimals, cancelled before anything was captured.
-    let held = merchant.done(Operation::PaymentAuthorize, "1002#card", authorize("5000", "JPY", GOOD_CARD)).await?;
+    let held = merchant.done(Operation::PaymentAuthorize, "1002#card", authorize("5000", "JPY")).await?;
     let cancelled = text(&held, "transaction")?;
     let void = value!({"payment": "p1", "transaction": (cancelled.as_str()), "amount": (money("5000", "JPY"))});
     merchant.done(Operation::PaymentVoid, "1002#void", void).await?;
 
-    merchant.refused(Operation::PaymentAuthorize, "1003#card", authorize("10.00", "EUR", BAD_CARD)).await?;
+    // More than was authorized is not to be had, and the refusal leaves the authorization as it was.
+    let held = merchant.done(Operation::PaymentAuthorize, "1003#card", authorize("10.00", "EUR")).await?;
+    let too_much = value!({"payment": "p1", "transaction": (held.get("transaction").clone()), "amount": (money("10.01", "EUR"))});
+    merchant.refused(Operation::PaymentCapture, "1003#capture", too_much).await?;
 
     // What the service itself says was done.
     let intents = merchant.list("/v1/payment_intents?limit=100").await?;
@@ -79,6 +81,8 @@ async fn drive(url: &str) -> Result<(), String> {
     let [void] = mine("1002")[..] else { return Err(format!("not one intent of order 1002: {intents:?}")) };
     expect("the state of the cancelled intent", void.get("status"), &"canceled".into())?;
     expect("its amount in yen", void.get("amount"), &5000.into())?;
+    let [open] = mine("1003")[..] else { return Err(format!("not one intent of order 1003: {intents:?}")) };
+    expect("the state after a capture too large", open.get("status"), &"requires_capture".into())?;
     let charges = merchant.list("/v1/charges?limit=100").await?;
     let taken: Vec<&Value> = charges.iter().filter(|charge| charge.get("captured").as_bool() == Some(true)).collect();
     let [charge] = taken[..] else { return Err(format!("not one captured charge: {charges:?}")) };
@@ -193,8 +197,8 @@ impl Merchant {
     }
 }
 
-fn authorize(amount: &str, currency: &str, card: &str) -> Value {
-    value!({"payment": "p1", "token": card, "amount": (money(amount, currency))})
+fn authorize(amount: &str, currency: &str) -> Value {
+    value!({"payment": "p1", "token": CARD, "amount": (money(amount, currency))})
 }
 
 fn money(amount: &str, currency: &str) -> Value {

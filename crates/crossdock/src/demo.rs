@@ -56,6 +56,10 @@ pub struct Args {
     /// Keep the store in this folder instead of a temporary one.
     #[arg(long)]
     data: Option<PathBuf>,
+    /// Run on this landscape instead of the demo's own. Systems whose address is `${env:CROSSDOCK_NAME_URL}` are simulated, the
+    /// others must be up.
+    #[arg(long, value_name = "DIR")]
+    landscape: Option<PathBuf>,
 }
 
 /// The name of the demo's API key.
@@ -66,6 +70,8 @@ pub struct Demo {
     pub hub: Arc<Running>,
     pub systems: Arc<Systems>,
     pub store: Arc<SqliteStore>,
+    /// Systems of the landscape that are real ones: nobody keeps a ledger of them here.
+    pub real: Vec<String>,
     pub channel: String,
     pub address: SocketAddr,
     pub sign_in: Option<String>,
@@ -89,6 +95,9 @@ pub async fn run(args: Args) -> ExitCode {
     say(format!("console  http://{address}/"));
     if let Some(token) = &demo.sign_in {
         say(format!("sign in  http://{address}/sign-in  with the token {token}"));
+    }
+    for system in &demo.real {
+        say(format!("{system} is a real one: it is neither broken nor judged here"));
     }
     say(format!("API key  export CROSSDOCK_KEY={}  for `crossdock trace ORDER --url http://{address}` and others", demo.key));
     match args.orders {
@@ -121,13 +130,17 @@ async fn start(args: &Args, folder: &Path) -> Result<Demo, String> {
         .map_err(|e| format!("a simulator cannot listen: {e}"))?;
     let systems = Arc::new(systems);
 
-    let landscape = Landscape::from_folder(&fixture::demo_landscape(), &hub::known()).map_err(|report| report.to_string())?;
+    let landscape = match &args.landscape {
+        Some(folder) => hub::landscape(folder).map_err(|e| e.to_string())?,
+        None => Landscape::from_folder(&fixture::demo_landscape(), &hub::known()).map_err(|report| report.to_string())?,
+    };
     let landscape = Arc::new(landscape);
     let urls = systems.clone();
     let environment = move |name: &str| {
-        let system = name.strip_prefix("CROSSDOCK_")?.strip_suffix("_URL")?.to_ascii_lowercase();
-        urls.url(&system)
+        let simulated = name.strip_prefix("CROSSDOCK_").and_then(|name| name.strip_suffix("_URL"));
+        simulated.and_then(|system| urls.url(&system.to_ascii_lowercase())).or_else(|| std::env::var(name).ok())
     };
+    let real = real(&landscape, &systems, &environment).map_err(|e| e.to_string())?;
     let poll = Duration::millis(if args.orders.is_some() { 200 } else { 1_000 });
     let wiring = hub::wire(&landscape, &environment, Some(poll)).map_err(|e| e.to_string())?;
 
@@ -150,11 +163,23 @@ async fn start(args: &Args, folder: &Path) -> Result<Demo, String> {
     let key = auth.add_key(&*store, DEMO_KEY, Role::Operator, Sites::All).await.map_err(|problem| problem.detail)?;
     let panel = Arc::new(panel::Panel::new(systems.clone(), channel.clone()));
     let app = App::new(running.clone(), store.clone(), store.clone(), Arc::new(auth))
-        .with_landscape(format!("demo, landscape {}", landscape.hash()))
+        .with_landscape(format!("demo, landscape {:.8}", landscape.hash()))
         .with_demo(panel);
     tokio::spawn(crossdock_server::serve(listener, crossdock_server::router(app), std::future::pending()));
     systems.set_hub(Some(format!("http://{address}")));
-    Ok(Demo { hub: running, systems, store, channel, address, sign_in, key })
+    Ok(Demo { hub: running, systems, store, real, channel, address, sign_in, key })
+}
+
+/// The systems that the landscape has elsewhere than at a simulator.
+fn real(landscape: &Landscape, systems: &Systems, environment: &dyn Fn(&str) -> Option<String>) -> Result<Vec<String>, String> {
+    let mut real = Vec::new();
+    for system in landscape.systems() {
+        let config = system.resolve(environment).map_err(|e| e.to_string())?;
+        if systems.url(system.name().as_str()).as_deref() != Some(config.url.trim_end_matches('/')) {
+            real.push(system.name().to_string());
+        }
+    }
+    Ok(real)
 }
 
 /// The wished address, or the next free port after it.

@@ -7,7 +7,8 @@ use crossdock_engine::{
     wiring::{Limits, pin},
 };
 use crossdock_flows::{order::OrderFlow, payment::PaymentFlow};
-use crossdock_landscape::{Known, Landscape, LoadError};
+use crossdock_engine::shell::schedule;
+use crossdock_landscape::{Job, Known, Landscape, LoadError, Missed};
 use crossdock_value::Value;
 use std::{path::Path, sync::Arc};
 
@@ -45,6 +46,9 @@ pub fn wire(landscape: &Arc<Landscape>, environment: &dyn Fn(&str) -> Option<Str
         let connector = crossdock_connectors::registry::build(&config, &secrets)
             .map_err(|faults| wrong(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
         let polled = config.roles.contains(&Role::Storefront);
+        // The landscape's own schedule stands, unless the caller wants it otherwise.
+        let polls = |entry: &crossdock_landscape::Schedule| entry.job == Job::Poll && entry.system.as_ref() == Some(&config.name);
+        let scheduled = poll_every.is_none() && landscape.schedules().iter().any(polls);
         systems.push(System {
             name: config.name.clone(),
             roles: config.roles.clone(),
@@ -52,7 +56,7 @@ pub fn wire(landscape: &Arc<Landscape>, environment: &dyn Fn(&str) -> Option<Str
             base: config.url.trim_end_matches('/').to_owned(),
             connector: Arc::from(connector),
             limits: Limits { concurrency: config.limits.concurrency, rate: config.limits.rate_per_second, ..Limits::default() },
-            poll_every: polled.then(|| poll_every.unwrap_or(POLL_EVERY)),
+            poll_every: if polled && !scheduled { Some(poll_every.unwrap_or(POLL_EVERY)) } else { None },
         });
     }
     let drivers: Vec<Arc<dyn Driver>> = vec![
@@ -61,6 +65,20 @@ pub fn wire(landscape: &Arc<Landscape>, environment: &dyn Fn(&str) -> Option<Str
         Arc::new(FlowDriver::<Stray>::default()),
     ];
     Ok(Wiring::new(systems, drivers, Arc::new(Policies(landscape.clone()))))
+}
+
+/// The landscape's schedules as the engine follows them. A sweep is a poll: the storefront's connector looks behind its watermark.
+pub fn schedules(landscape: &Landscape) -> Vec<schedule::Schedule> {
+    let plan = |entry: &crossdock_landscape::Schedule| {
+        let job = match entry.job {
+            Job::Poll | Job::Sweep => schedule::Job::Poll(entry.system.clone()?),
+            Job::Reconcile => schedule::Job::Reconcile(entry.market.clone()),
+        };
+        let times = entry.clone();
+        let next_after = Arc::new(move |at| times.next_after(at));
+        Some(schedule::Schedule { name: entry.name.clone(), job, next_after, catch_up: entry.missed == Missed::Once })
+    };
+    landscape.schedules().iter().filter_map(plan).collect()
 }
 
 /// Policies by the market an order's site belongs to.

@@ -3,6 +3,7 @@
 //! This crate only wires: it reads a landscape, builds connectors, opens the store, starts engine and surfaces, and prints. What
 //! happens to an order is in `flows`, what happens to a call in `engine`.
 
+mod bench;
 mod check;
 mod demo;
 mod exceptions;
@@ -44,6 +45,8 @@ enum Command {
     Exceptions(exceptions::Args),
     /// Check the systems' ledgers and the hub's store against the invariants.
     Verify(verify::Args),
+    /// Measure the hub on this machine.
+    Bench(bench::Args),
     /// Write the JSON Schemas of the canonical objects into a folder.
     #[command(hide = true)]
     Schema(schema::Args),
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Trace(args) => runtime.block_on(trace::run(args)),
         Command::Exceptions(args) => runtime.block_on(exceptions::run(args)),
         Command::Verify(args) => runtime.block_on(verify::run(args)),
+        Command::Bench(args) => runtime.block_on(bench::run(args)),
         Command::Schema(args) => schema::run(&args),
     }
 }

@@ -35,7 +35,12 @@ pub async fn run(args: Args) -> ExitCode {
         Ok(wiring) => wiring,
         Err(error) => return exit::fault(error),
     };
-    let options = Options { reconcile_every: Some(node.reconcile_every), inbox_cap: u64::from(node.caps.inbox), ..Options::default() };
+    let options = Options {
+        reconcile_every: Some(node.reconcile_every),
+        schedules: hub::schedules(&landscape),
+        inbox_cap: u64::from(node.caps.inbox),
+        ..Options::default()
+    };
     let running = match Running::start(store.clone(), store.clone(), wiring, Clock::System, options).await {
         Ok(running) => running,
         Err(error) => return exit::fault(error),

@@ -17,12 +17,17 @@ const GIVE_UP_AFTER: Duration = Duration::hours(2);
 
 /// Wires the landscape in `landscapes/demo` to addresses nobody listens on; the bytes go to the simulated town instead.
 pub fn demo() -> Result<Wiring, String> {
+    demo_at(&|_: &str| Some("http://127.0.0.1:9".to_owned()), Duration::seconds(2))
+}
+
+/// Wires the same landscape to systems at the addresses its variables stand for.
+pub fn demo_at(environment: &dyn Fn(&str) -> Option<String>, poll_every: Duration) -> Result<Wiring, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../landscapes/demo");
     let landscape = Arc::new(Landscape::load(&folder, &Known::ANYTHING).map_err(|e| e.to_string())?);
     let secrets = Secrets::new(|_| Err("the demo keeps no secret outside its landscape".into()));
     let mut systems = Vec::new();
     for system in landscape.systems() {
-        let config = system.resolve(&|_: &str| Some("http://127.0.0.1:9".to_owned())).map_err(|e| e.to_string())?;
+        let config = system.resolve(environment).map_err(|e| e.to_string())?;
         let connector: Arc<dyn Connector> = registry::build(&config, &secrets)
             .map_err(|faults| faults.iter().map(|fault| format!("{}: {fault}", config.name)).collect::<Vec<_>>().join("\n"))?
             .into();
@@ -39,7 +44,7 @@ pub fn demo() -> Result<Wiring, String> {
                 rate: config.limits.rate_per_second,
                 retry: Retry { give_up_after: GIVE_UP_AFTER, ..default.retry },
             },
-            poll_every: polled.then_some(Duration::seconds(2)),
+            poll_every: polled.then_some(poll_every),
         });
     }
     let drivers: Vec<Arc<dyn Driver>> = vec![

@@ -115,9 +115,9 @@ impl Browser {
         self.call("GET", "/url", None).ok().and_then(|address| address.as_str().map(str::to_owned)).unwrap_or_default()
     }
 
-    /// Runs a script in the page and returns its value.
-    pub fn script(&self, script: &str) -> Result<Value, String> {
-        self.post("/execute/sync", json!({"script": script, "args": []}))
+    /// Runs a script in the page.
+    pub fn script(&self, script: &str) -> Result<(), String> {
+        self.post("/execute/sync", json!({"script": script, "args": []})).map(|_| ())
     }
 
     /// What the console of the browser complains about since it was last asked: errors and refusals of the content policy.
@@ -128,10 +128,13 @@ impl Browser {
         Ok(bad.map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect())
     }
 
-    /// The whole page as PNG, not only what the window shows.
-    pub fn picture(&self) -> Result<Vec<u8>, String> {
-        let wish = json!({"cmd": "Page.captureScreenshot", "params": {"format": "png", "captureBeyondViewport": true}});
-        let picture = self.post("/goog/cdp/execute", wish)?;
+    /// What a screen of this size shows, as PNG.
+    pub fn picture(&self, width: u32, height: u32) -> Result<Vec<u8>, String> {
+        let devtools =
+            |command: &str, parameters: Value| self.post("/goog/cdp/execute", json!({"cmd": command, "params": parameters}));
+        let screen = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        devtools("Emulation.setDeviceMetricsOverride", screen)?;
+        let picture = devtools("Page.captureScreenshot", json!({"format": "png"}))?;
         let text = picture["data"].as_str().ok_or("the browser gave no picture")?;
         from_base64(text).ok_or_else(|| "the browser's picture is not base64".to_owned())
     }

@@ -27,7 +27,8 @@ pub fn run() -> Result<(), String> {
     Program::start(&mut npm)?.finish(Deadline::after(Duration::from_secs(90)))?;
 
     let mut systems = Program::start(Command::new(crossdock).args(["simulate", "--json", "--orders", "5"]))?;
-    let storefront = systems.wait_for("the storefront's address", Deadline::after(Duration::from_secs(15)), address_of_the_storefront)?;
+    let storefront =
+        systems.wait_for("the storefront's address", Deadline::after(Duration::from_secs(15)), address_of_the_storefront)?;
     let mut node = Command::new("node");
     node.args(["drive.cjs", &storefront]).current_dir(&folder);
     let said = Program::start(&mut node)?.finish(Deadline::after(Duration::from_secs(60)))?;

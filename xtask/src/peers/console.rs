@@ -42,7 +42,14 @@ pub fn run() -> Result<(), String> {
     browser.find("#system-erp.on")?;
     browser.click(&browser.find("#system-erp button[name=fault][value=mend]")?)?;
     browser.find("#system-erp:not(.on)")?;
-    nothing_complained(&browser, "breaking something")
+    nothing_complained(&browser, "breaking something")?;
+
+    // The control: what the content policy forbids is heard of.
+    browser.script("document.head.append(Object.assign(document.createElement('style'), {textContent: 'h1 {color: red}'}))")?;
+    match &browser.complaints()?[..] {
+        [complaint] if complaint.contains("Content Security Policy") => Ok(()),
+        other => Err(format!("a planted style should be refused by the content policy, and the browser says {other:?}")),
+    }
 }
 
 /// A complaint of the browser is a fault of the page: an error of a script, something the content policy refused.

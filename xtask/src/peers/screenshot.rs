@@ -16,8 +16,8 @@ answered some calls with nothing. Needs Chromium and its driver.";
 
 const PICTURE: &str = "docs/images/order.png";
 
-/// An order worth looking at: shipped in parts, so that money and shipments have more than one row.
-const WIDTH: u32 = 1440;
+/// As wide as the console's design, and high enough for the timeline and the first attempts.
+const SCREEN: (u32, u32) = (1440, 1400);
 
 pub fn run(arguments: &[String]) -> Result<(), Failure> {
     only_flags(arguments, &[])?;
@@ -29,12 +29,23 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// An order that met an ERP which did what it was asked and hung up: its attempts are worth reading.
 fn order() -> Result<Vec<u8>, String> {
     let demo = Demo::start(2)?;
-    let browser = Browser::start(WIDTH, 1000)?;
+    let (width, height) = SCREEN;
+    let browser = Browser::start(width, height)?;
     console::sign_in(&browser, &demo)?;
+    browser.open(&demo.page("/break"))?;
+    browser.click(&browser.find("#system-erp summary")?)?;
+    browser.click(&browser.find("#system-erp button[name=fault][value=drop]")?)?;
+    browser.find("#system-erp.on")?;
+    // The newest order; it was placed after the ERP was broken, or a moment before.
     browser.open(&demo.page("/orders"))?;
     browser.click(&browser.find("#orders tbody th a")?)?;
-    browser.find_by_path("//*[@id='event-list']//th[contains(., 'closed')]")?;
-    browser.picture()
+    browser.find_by_path("//*[@id='event-list']//th[starts-with(., 'probe.')]")?;
+    browser.find_by_path("//*[@id='event-list']//th[. = 'order.closed']")?;
+    // Loaded once more: without the marks of what has just changed.
+    browser.open(&browser.address())?;
+    browser.find("#lanes svg")?;
+    browser.picture(width, height)
 }

@@ -11,8 +11,9 @@ use std::{
     process::{ExitCode, Stdio},
 };
 use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader, Lines},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child as Process, ChildStdin, ChildStdout, Command},
+    sync::mpsc,
 };
 
 /// Clock ticks a second in `/proc`, the same on every Linux that is in use.
@@ -101,19 +102,28 @@ impl Child {
 }
 
 /// The commands a child gets.
-pub struct Commands(Lines<BufReader<Stdin>>);
+pub struct Commands(mpsc::UnboundedReceiver<String>);
 
 impl Commands {
     /// Says that the child is ready, and how it is reached.
     pub fn start(told: &Value) -> Self {
-        let mut commands = Self(BufReader::new(tokio::io::stdin()).lines());
+        let (tell, told_to) = mpsc::unbounded_channel();
+        // Standard input blocks whoever reads it. The thread ends with it, and so with the parent.
+        std::thread::spawn(move || {
+            for line in std::io::stdin().lines().map_while(Result::ok) {
+                if tell.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut commands = Self(told_to);
         commands.answer(told);
         commands
     }
 
     /// `None` when the parent has gone or is done.
     pub async fn next(&mut self) -> Option<String> {
-        self.0.next_line().await.ok().flatten()
+        self.0.recv().await
     }
 
     pub fn answer(&mut self, answer: &Value) {

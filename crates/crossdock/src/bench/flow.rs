@@ -17,12 +17,12 @@ pub struct Step {
 
 /// The steps in their order.
 pub const STEPS: [Step; 6] = [
-    Step { name: "screen", system: "fraud", operation: Operation::FraudScreen },
+    Step { name: "screen", system: "fraud", operation: Operation::Screen },
     Step { name: "authorize", system: "payment", operation: Operation::PaymentAuthorize },
-    Step { name: "reserve", system: "inventory", operation: Operation::InventoryReserve },
+    Step { name: "reserve", system: "inventory", operation: Operation::Reserve },
     Step { name: "book", system: "erp", operation: Operation::ErpCreateOrder },
     Step { name: "release", system: "warehouse", operation: Operation::WmsRelease },
-    Step { name: "notify", system: "notification", operation: Operation::NotificationSend },
+    Step { name: "notify", system: "notification", operation: Operation::Notify },
 ];
 
 /// The message of an opaque order; a mapped one comes as `order.placed`.

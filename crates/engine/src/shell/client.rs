@@ -105,7 +105,6 @@ impl Client {
         let address = Address::parse(base)?;
         let limit = std::time::Duration::from_millis(u64::try_from(timeout.0).unwrap_or(0));
         let pooled = self.take(base);
-        #[expect(clippy::disallowed_methods, reason = "bounds a call; the clock's adapter only waits")]
         let bounded = tokio::time::timeout(limit, self.exchange(&address, base, target, &request, pooled)).await;
         bounded.unwrap_or(Err(TransportError::Timeout(timeout.0)))
     }

@@ -7,6 +7,7 @@ pub mod client;
 mod drive;
 mod intake;
 mod poll;
+pub mod schedule;
 
 use crate::{
     CommandRequest, Hub, HubError, OrderIntake, SystemView, Wiring,
@@ -33,13 +34,15 @@ pub struct Options {
     pub inbox_cap: u64,
     /// How often the systems are asked about every open process; `None` never.
     pub reconcile_every: Option<Duration>,
+    /// Jobs at their times.
+    pub schedules: Vec<schedule::Schedule>,
     /// Largest answer read from a system, in bytes.
     pub answer_max: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { core: Config::default(), inbox_cap: 200_000, reconcile_every: None, answer_max: 8 << 20 }
+        Self { core: Config::default(), inbox_cap: 200_000, reconcile_every: None, schedules: Vec::new(), answer_max: 8 << 20 }
     }
 }
 
@@ -54,6 +57,8 @@ pub struct Running {
     options: Options,
     inputs: mpsc::UnboundedSender<Input>,
     waiting: Mutex<Waiting>,
+    /// One poll of a system at a time: its cursor goes forward only.
+    polls: HashMap<SystemName, tokio::sync::Mutex<()>>,
     view: RwLock<View>,
     stopping: watch::Sender<bool>,
 }
@@ -89,6 +94,7 @@ impl Running {
         }
         let (inputs, received) = mpsc::unbounded_channel();
         let (stopping, stopped) = watch::channel(false);
+        let polls = wiring.systems.keys().map(|name| (name.clone(), tokio::sync::Mutex::default())).collect();
         let hub = Arc::new(Self {
             store,
             read,
@@ -97,12 +103,14 @@ impl Running {
             options,
             inputs,
             waiting: Mutex::default(),
+            polls,
             view: RwLock::default(),
             stopping,
         });
         let client = Arc::new(Client::new(hub.options.answer_max));
         tokio::spawn(run(hub.clone(), core, received, client.clone(), stopped.clone()));
         poll::start(&hub, &client, &stopped);
+        schedule::start(&hub, &client, &stopped);
         Ok(hub)
     }
 

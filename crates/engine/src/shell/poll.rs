@@ -3,7 +3,7 @@
 
 use super::{Running, client::Client, clock, drive};
 use crate::core::intake_of;
-use crossdock_canonical::Duration;
+use crossdock_canonical::{Duration, MarketId};
 use crossdock_connect::{Exchange, NextPoll};
 use crossdock_store::{CursorWrite, ProcessQuery};
 use crossdock_value::Value;
@@ -43,14 +43,32 @@ pub(super) fn start(hub: &Arc<Running>, client: &Arc<Client>, stopped: &watch::R
                     _ = stopped.changed() => return,
                     () = clock::pause(every) => {}
                 }
-                reconcile_open(&hub).await;
+                reconcile_open(&hub, None).await;
             }
         });
     }
 }
 
+/// Polls until no page waits or one fails.
+pub(super) async fn all(hub: &Running, client: &Client, system: &crate::System) {
+    loop {
+        match once(hub, client, system).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(reason) => {
+                tracing::warn!(system = %system.name, reason, "poll failed");
+                return;
+            }
+        }
+    }
+}
+
 /// One poll; whether another page waits.
 async fn once(hub: &Running, client: &Client, system: &crate::System) -> Result<bool, String> {
+    let _alone = match hub.polls.get(&system.name) {
+        Some(turn) => Some(turn.lock().await),
+        None => None,
+    };
     let name: Arc<str> = format!("poll/{}", system.name).into();
     let cursor = match hub.store.cursor(&name).await.map_err(|e| e.to_string())? {
         Some(bytes) => crossdock_value::parse(&bytes, &crossdock_value::Limits::default()).map_err(|e| e.to_string())?,
@@ -78,10 +96,11 @@ async fn once(hub: &Running, client: &Client, system: &crate::System) -> Result<
 }
 
 /// Asks the systems about every open process, page by page.
-async fn reconcile_open(hub: &Running) {
+pub(super) async fn reconcile_open(hub: &Running, market: Option<&MarketId>) {
     let mut before = None;
     loop {
-        let query = ProcessQuery { status: Some("open".into()), before, limit: 200, ..ProcessQuery::default() };
+        let market = market.map(ToString::to_string);
+        let query = ProcessQuery { status: Some("open".into()), market, before, limit: 200, ..ProcessQuery::default() };
         let Ok(page) = hub.read.processes(query).await else { return };
         let Some(last) = page.last() else { return };
         before = Some(last.no);

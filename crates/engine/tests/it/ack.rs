@@ -2,8 +2,10 @@
 
 use crate::kit::{Lab, T0};
 use crossdock_canonical::{Duration, SystemName};
+use crossdock_connect::{About, Message};
 use crossdock_engine::{
     Hub, OrderIntake, Wiring,
+    core::intake_of,
     shell::{Options, Running, clock::Clock},
 };
 use crossdock_store::{
@@ -84,26 +86,31 @@ impl Store for Gated {
     }
 }
 
+async fn running(store: Arc<dyn Store>) -> Arc<Running> {
+    let wiring = Wiring::new(Vec::new(), Vec::new(), Arc::new(crate::kit::TestPolicies));
+    Running::start(store, Arc::new(MemoryStore::new()), wiring, Clock::System, Options::default()).await.expect("an empty store opens")
+}
+
+fn order(channel: &str, body: &[u8]) -> OrderIntake {
+    OrderIntake {
+        channel: channel.into(),
+        site: "de".into(),
+        number: "1".into(),
+        source: SystemName::new("hub"),
+        body: body.into(),
+        actor: "key:test".into(),
+        idempotency_key: Some("k".into()),
+    }
+}
+
 /// Scenario 5: a 2xx only after the durable write.
 #[tokio::test]
 async fn an_order_is_acknowledged_only_after_it_is_stored() {
     let store = Arc::new(Gated::default());
-    let wiring = Wiring::new(Vec::new(), Vec::new(), Arc::new(crate::kit::TestPolicies));
-    let hub = Running::start(store.clone(), Arc::new(MemoryStore::new()), wiring, Clock::System, Options::default())
-        .await
-        .expect("an empty store opens");
-    let order = OrderIntake {
-        channel: "ch".into(),
-        site: "de".into(),
-        number: "1".into(),
-        source: SystemName::new("hub"),
-        body: b"{}"[..].into(),
-        actor: "key:test".into(),
-        idempotency_key: None,
-    };
+    let hub = running(store.clone()).await;
     let asked = tokio::spawn({
         let hub = hub.clone();
-        async move { hub.accept_order(order).await }
+        async move { hub.accept_order(order("ch", b"{}")).await }
     });
     for _ in 0..50 {
         tokio::task::yield_now().await;
@@ -113,4 +120,43 @@ async fn an_order_is_acknowledged_only_after_it_is_stored() {
     let accepted = asked.await.expect("no panic").expect("the store took it");
     assert!(matches!(accepted, Accepted::Stored(_)) && store.written.load(Ordering::SeqCst));
     hub.stop();
+}
+
+#[tokio::test]
+async fn one_number_in_two_channels_is_two_orders() {
+    let store = Arc::new(MemoryStore::new());
+    let hub = running(store).await;
+    for (channel, new) in [("web", true), ("web", false), ("shop", true), ("shop", false)] {
+        let accepted = hub.accept_order(order(channel, b"{}")).await.expect("the memory store takes it");
+        assert_eq!(matches!(accepted, Accepted::Stored(_)), new, "{channel}");
+    }
+    hub.stop();
+}
+
+const CARD: &str = "4111111111111111";
+
+fn is_clean(rows: &[InboxRow]) -> bool {
+    !rows.is_empty() && rows.iter().all(|row| !String::from_utf8_lossy(&row.body).contains(CARD))
+}
+
+#[tokio::test]
+async fn a_card_number_never_reaches_the_store() {
+    let store = Arc::new(MemoryStore::new());
+    let hub = running(store.clone()).await;
+    hub.accept_order(order("web", format!(r#"{{"note": "my card is {CARD}"}}"#).as_bytes())).await.expect("the memory store takes it");
+    assert!(is_clean(&store.inbox(InboxId(0), 10).await.expect("it answers")));
+    hub.stop();
+}
+
+#[tokio::test]
+async fn a_card_number_in_a_message_never_reaches_the_store() {
+    let message = Message {
+        id: Some("m".into()),
+        about: About::Theirs { kind: "payment".into(), id: "pi".into() },
+        kind: "payment.notice".into(),
+        body: format!(r#"{{"card": {{"number": "{CARD}"}}}}"#).into_bytes().into(),
+    };
+    let store = MemoryStore::new();
+    store.accept(vec![intake_of(&SystemName::new("psp"), message, T0)], None).await.expect("the memory store takes it");
+    assert!(is_clean(&store.inbox(InboxId(0), 10).await.expect("it answers")));
 }

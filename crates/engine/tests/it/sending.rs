@@ -28,7 +28,7 @@ fn an_intent_is_durable_before_the_send() {
     lab.close(&toy, MINUTE);
     let request = lab.effect(&toy, "one").request.expect("the exact bytes are archived");
     let bytes = crossdock_engine::simulated::at_once(crossdock_store::Store::payload(&*lab.store, &toy, &request)).expect("it answers");
-    assert_eq!(bytes.as_deref(), Some(&b"erp.create_order ch/de/1"[..]));
+    assert!(bytes.is_some_and(|bytes| bytes.starts_with(b"erp.create_order ch/de/1 ")));
 }
 
 #[test]
@@ -334,4 +334,25 @@ fn attempts_and_probes_know_their_arguments_also_after_a_restart() {
         let args: Vec<_> = lab.network.arrivals.iter().map(|arrival| arrival.args.as_str()).collect();
         assert_eq!(args, [r#"{"step":"one"}"#; 3], "crash: {crash}");
     }
+}
+
+/// The first effect of an order; `Lab` checks with its request that the order and the intent are on disk.
+#[test]
+fn exported_is_told_only_after_the_order_is_on_disk() {
+    let mut lab = Lab::new();
+    let order = lab.order("1", "ship", "ground", &[Step { operation: "storefront.export_status".into(), ..step("shop") }]);
+    lab.close(&order, MINUTE);
+    assert_eq!(lab.sends("shop").len(), 1);
+}
+
+/// Else a system that keeps its answers by key would give the old one for ever.
+#[test]
+fn the_bytes_of_a_new_generation_carry_its_key() {
+    let mut lab = Lab::with(Setting::identity(Identity::NativeKey));
+    lab.script("erp", [Act::Drop]);
+    let toy = lab.toy("1", 1, "erp");
+    lab.close(&toy, MINUTE);
+    let keys: Vec<String> = lab.sends("erp").into_iter().map(|send| send.key).collect();
+    assert_eq!((keys.len(), keys.last()), (2, Some(&lab.effect(&toy, "one").key.to_string())));
+    assert_ne!(keys[0], keys[1]);
 }

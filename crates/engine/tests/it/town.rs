@@ -58,7 +58,6 @@ pub struct Arrival {
     pub probe: bool,
     pub key: String,
     pub reference: String,
-    pub operation: String,
     pub args: String,
 }
 
@@ -104,7 +103,7 @@ impl Town {
 impl Network for Town {
     fn send(&mut self, system: &SystemName, request: &Request, now: Timestamp) -> (Result<Response, TransportError>, Duration) {
         let header = |name: &str| request.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()).unwrap_or_default();
-        let (key, reference, operation) = (header("x-key"), header("x-ref"), header("x-operation"));
+        let (key, reference) = (header("x-key"), header("x-ref"));
         let probe = request.method == Method::Get;
         if !probe {
             self.check_intent(&key, &reference);
@@ -119,7 +118,6 @@ impl Network for Town {
             probe,
             key: key.clone(),
             reference: reference.clone(),
-            operation,
             args: header("x-args"),
         });
         let name = format!("{reference} {}", header("x-operation"));
@@ -191,7 +189,7 @@ impl Connector for Plain {
         if !self.mended.load(Ordering::Relaxed) && &*call.order.number.to_string() == "unmapped" {
             return Err(PrepareError::Mapping { target: "lines".into(), reason: "nobody mapped it".into() });
         }
-        Ok(Prepared { bytes: format!("{} {}", call.operation, call.reference).into_bytes().into(), mapping: "m".into() })
+        Ok(Prepared { bytes: format!("{} {} {}", call.operation, call.reference, call.key).into_bytes().into(), mapping: "m".into() })
     }
 
     fn next(&self, call: &Call, prepared: &[u8], exchanges: &[Exchange]) -> Next {
@@ -232,7 +230,9 @@ impl Connector for Plain {
 
 fn request(method: Method, call: &Call, prepared: &[u8]) -> Request {
     let mut request = Request::new(method, "/effects");
-    request.headers.push(("x-key".into(), call.key.to_string()));
+    // The key is part of the bytes, as with most products.
+    let bytes = String::from_utf8_lossy(prepared);
+    request.headers.push(("x-key".into(), bytes.rsplit(' ').next().unwrap_or_default().to_owned()));
     request.headers.push(("x-ref".into(), call.reference.to_string()));
     request.headers.push(("x-operation".into(), call.operation.to_string()));
     request.headers.push(("x-args".into(), String::from_utf8_lossy(&crossdock_value::to_json(&call.args)).into_owned()));

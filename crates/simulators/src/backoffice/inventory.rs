@@ -271,10 +271,13 @@ impl Inventory {
     }
 }
 
+/// How much of which line, by its index.
+type Taken = (usize, Decimal);
+
 /// Spreads each asked quantity over the matching lines; all of it fits, or nothing is taken.
-fn spread(lines: &[Line], body: &Json, code: &'static str) -> Result<(Vec<Line>, Vec<(usize, Decimal)>), Refusal> {
+fn spread(lines: &[Line], body: &Json, code: &'static str) -> Result<(Vec<Line>, Vec<Taken>), Refusal> {
     let mut left: Vec<Decimal> = lines.iter().map(Line::open).collect();
-    let mut taken: Vec<(usize, Decimal)> = Vec::new();
+    let mut taken: Vec<Taken> = Vec::new();
     for line in desk::lines(body)? {
         let (sku, location) = (desk::required(line, "sku")?, desk::required(line, "location")?);
         let mut rest = desk::quantity(line)?;

@@ -1,3 +1,5 @@
+//! Values through serde and back.
+
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;

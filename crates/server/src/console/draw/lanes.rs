@@ -188,15 +188,20 @@ impl Display for Lanes {
 }
 
 impl Lanes {
-    /// A time above every place that has room for one.
+    /// A time above every place that has room for one: the first as a clock shows it, those of the next minute as what passed
+    /// since, so that two of the same second differ.
     fn ticks(&self, f: &mut fmt::Formatter<'_>, places: &BTreeMap<i64, i64>, bottom: i64) -> fmt::Result {
         let mut free_from = 0;
+        let first = places.keys().next().copied().unwrap_or_default();
         for (at, x) in places {
             if *x < free_from {
                 continue;
             }
             free_from = x + 84;
-            let text = words::clock(Timestamp(*at), self.now);
+            let text = match u64::try_from(at - first) {
+                Ok(since @ 1..60_000) => format!("+{}", words::millis(since)),
+                _ => words::clock(Timestamp(*at), self.now),
+            };
             write!(f, r#"<path class="tick" d="M{x} 24V{bottom}"/><text class="t" x="{x}" y="18">{text}</text>"#)?;
         }
         Ok(())
@@ -263,6 +268,19 @@ mod tests {
         let (places, folds) = drawing.axis(&["erp"]);
         assert_eq!(folds.len(), 1);
         assert!(places.values().all(|x| (LEFT..NOW).contains(x)), "{places:?}");
+    }
+
+    #[test]
+    fn times_of_the_first_minute_are_told_from_its_begin() {
+        let text =
+            lanes(vec![happening("erp", 0, 100), happening("erp", 400, 1_900), happening("erp", 90_000, 90_000)]).to_string();
+        let times: Vec<&str> = text.split(r#"y="18">"#).skip(1).filter_map(|rest| rest.split('<').next()).collect();
+        assert_eq!(
+            (times.first(), times.get(1)),
+            (Some(&words::clock(Timestamp(0), Timestamp(1_000_000_000)).as_str()), Some(&"+1.9 s")),
+            "{times:?}"
+        );
+        assert_eq!(times.last(), Some(&words::clock(Timestamp(90_000), Timestamp(1_000_000_000)).as_str()), "{times:?}");
     }
 
     #[test]

@@ -169,14 +169,19 @@ fn word_of_class(ended: &Ended) -> String {
     }
 }
 
-/// Whom an effect asks, in words.
+/// Whom an effect asks, in words. Inside the hub an order asks its payment, and the payment answers.
 fn system_of(effect: &EffectRow) -> String {
-    if effect.system.as_str() == "hub" { "Payment process".into() } else { effect.system.to_string() }
+    match (effect.system.as_str(), &*effect.step) {
+        ("hub", "reply") => "Order process".into(),
+        ("hub", _) => "Payment process".into(),
+        (system, _) => system.into(),
+    }
 }
 
 fn title(effect: &EffectRow) -> String {
     let what = effect.step.replace(['-', '_'], " ");
-    match effect.intent.is_empty() {
+    // Between our processes an intent is an address and says nothing to a reader.
+    match effect.intent.is_empty() || effect.system.as_str() == "hub" {
         true => format!("{}: {what}", system_of(effect)),
         false => format!("{}: {what}, {}", system_of(effect), effect.intent),
     }
@@ -212,7 +217,7 @@ fn attempted(told: &Told<'_>, effect: &EffectRow, ends: &[Ended], now: Timestamp
         (EffectState::Pending, _) => "to be sent".into(),
         (EffectState::Accepted, Some(due)) => format!("sent; looked at again {}", words::relative(due, now)),
         (EffectState::Unknown, Some(due)) => format!("outcome unknown; probe {}", words::relative(due, now)),
-        (state, _) if effect.last.is_empty() => state.as_str().into(),
+        (state, _) if effect.last.is_empty() || *effect.last == *state.as_str() => state.as_str().into(),
         (state, _) => format!("{}, {}", state.as_str(), effect.last.replace('_', " ")),
     };
     let took = ends.last().map_or(Duration::default(), |last| last.at - effect.made_at);

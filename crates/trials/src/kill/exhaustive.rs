@@ -1,0 +1,276 @@
+//! One order's life, ended before each of its state-changing system calls in turn.
+//!
+//! What a hub has done is on disk or on the wire, and both change at system calls only. So there are as many ways to die as calls, for
+//! the schedule that one thread and one order give; `random` covers others. A shim (`shim/kill.c`, built with the machine's C compiler)
+//! counts the calls in the child and ends it before the one whose turn it is. Each life gets new systems and a new store, and after
+//! its death a second hub without the shim must bring the order to its end.
+//!
+//! Two lives that nobody kills are compared first. Their calls are the same as far as sockets let them be; `Report::same_calls` and
+//! `first_difference` say how far.
+
+use super::{
+    judge::judge,
+    shop::Shop,
+    single::{FILE, LISTEN},
+};
+use crate::crash::Scratch;
+use crossdock_engine::shell::clock::{Clock, Stopwatch};
+use crossdock_simulators::{Config, Kind, SYSTEMS, World};
+use crossdock_store::sqlite::{Options, SqliteStore};
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::process::Command;
+
+/// Where the shim's exit status says that it was the shim.
+const DIED: i32 = 137;
+const FINDINGS_MAX: usize = 20;
+
+pub(super) struct Setting {
+    pub seed: u64,
+    pub from: u64,
+    pub count: u64,
+}
+
+#[derive(Serialize)]
+pub(super) struct Report {
+    seed: u64,
+    /// Calls in a life that nobody ends.
+    calls: usize,
+    /// By call and what it was made on.
+    kinds: BTreeMap<String, u64>,
+    /// Whether two such lives made the same calls in the same order.
+    same_calls: bool,
+    /// Whether they made the same calls in any order.
+    same_calls_in_any_order: bool,
+    first_difference: String,
+    deaths: u64,
+    /// Lives that ended by themselves before their turn came: theirs had fewer calls.
+    survived: u64,
+    seconds: f64,
+    findings: Vec<String>,
+    verdict: &'static str,
+}
+
+/// What is needed for any life.
+struct Stage {
+    shim: PathBuf,
+    own: PathBuf,
+    seed: u64,
+    scratch: Scratch,
+}
+
+/// How one life ended.
+struct Life {
+    died: bool,
+    calls: Vec<String>,
+    findings: Vec<String>,
+}
+
+pub(super) async fn campaign(setting: &Setting) -> Result<Report, String> {
+    let scratch = Scratch::new()?;
+    let shim = shim(scratch.path())?;
+    let own = std::env::current_exe().map_err(|e| format!("where am I: {e}"))?;
+    let stage = Stage { shim, own, seed: setting.seed, scratch };
+    let watch = Stopwatch::start();
+    let first = stage.life("clean-1", None).await?;
+    let second = stage.life("clean-2", None).await?;
+    let mut findings: Vec<String> = first.findings.iter().chain(&second.findings).map(|f| format!("nobody ended it: {f}")).collect();
+    let calls = first.calls.len().max(second.calls.len()) as u64;
+    let last = setting.from.saturating_add(setting.count).min(calls + 1);
+    let next = AtomicU64::new(setting.from);
+    let (deaths, survived) = (AtomicU64::new(0), AtomicU64::new(0));
+    let found: Mutex<Vec<String>> = Mutex::default();
+    let lane = async || -> Result<(), String> {
+        loop {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            let full = found.lock().unwrap_or_else(PoisonError::into_inner).len() >= FINDINGS_MAX;
+            if n >= last || full {
+                return Ok(());
+            }
+            let life = stage.life(&n.to_string(), Some(n)).await?;
+            if life.died { &deaths } else { &survived }.fetch_add(1, Ordering::Relaxed);
+            let call = life.calls.last().cloned().unwrap_or_default();
+            let told = life.findings.into_iter().map(|finding| format!("before call {n} ({call}): {finding}"));
+            found.lock().unwrap_or_else(PoisonError::into_inner).extend(told);
+            if n % 50 == 0 {
+                eprintln!("{n} of {calls} calls");
+            }
+        }
+    };
+    // Two at once: most of a life is waiting.
+    let (one, two) = tokio::join!(lane(), lane());
+    one.and(two)?;
+    findings.extend(found.into_inner().unwrap_or_else(PoisonError::into_inner));
+    let sorted = |calls: &[String]| {
+        let mut calls = calls.to_vec();
+        calls.sort_unstable();
+        calls
+    };
+    let mut kinds = BTreeMap::new();
+    for call in &first.calls {
+        *kinds.entry(call.clone()).or_default() += 1;
+    }
+    let report = Report {
+        seed: setting.seed,
+        calls: first.calls.len(),
+        kinds,
+        same_calls: first.calls == second.calls,
+        same_calls_in_any_order: sorted(&first.calls) == sorted(&second.calls),
+        first_difference: difference(&first.calls, &second.calls),
+        deaths: deaths.into_inner(),
+        survived: survived.into_inner(),
+        seconds: watch.elapsed().0 as f64 / 1_000.0,
+        findings,
+        verdict: "",
+    };
+    Ok(Report { verdict: report.word(), ..report })
+}
+
+fn difference(first: &[String], second: &[String]) -> String {
+    let at = first.iter().zip(second).position(|(a, b)| a != b).unwrap_or(first.len().min(second.len()));
+    let call = |calls: &[String]| calls.get(at).cloned().unwrap_or_else(|| "nothing".into());
+    if first == second {
+        String::new()
+    } else {
+        let (one, two) = (call(first), call(second));
+        format!("call {}: {one} in one, {two} in the other; {} and {} calls", at + 1, first.len(), second.len())
+    }
+}
+
+impl Stage {
+    /// A life with new systems and a new store, a second one if it was ended, and the verdict.
+    async fn life(&self, name: &str, die_at: Option<u64>) -> Result<Life, String> {
+        let folder = Scratch::within(self.scratch.path(), name)?;
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).map_err(|e| format!("no free port: {e}"))?;
+        let shop = self.shop(format!("http://{address}")).await?;
+        let list = folder.path().join("calls");
+        let log = folder.path().join("log");
+        let child = |shimmed: bool| -> Result<Command, String> {
+            let mut command = Command::new(&self.own);
+            command.args(["kill", "--be-the-hub"]).arg(folder.path()).env(LISTEN, address.to_string());
+            for system in SYSTEMS {
+                command.env(format!("CROSSDOCK_{}_URL", system.to_uppercase()), shop.systems.url(system).unwrap_or_default());
+            }
+            if shimmed {
+                command.env("LD_PRELOAD", &self.shim).env("CROSSDOCK_CALLS", &list);
+                if let Some(n) = die_at {
+                    command.env("CROSSDOCK_DIE_AT", n.to_string());
+                }
+            }
+            let log = fs::OpenOptions::new().create(true).append(true).open(&log).map_err(|e| format!("no log: {e}"))?;
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
+            Ok(command)
+        };
+        let status = child(true)?.status().await.map_err(|e| format!("the hub does not start: {e}"))?;
+        let died = status.code() == Some(DIED);
+        let mut findings = Vec::new();
+        let calls = self.calls(&list, &shop);
+        let ended = if died { child(false)?.status().await.map_err(|e| format!("the hub does not start: {e}"))? } else { status };
+        if !ended.success() {
+            let told = fs::read_to_string(&log).unwrap_or_default();
+            findings.push(format!("the hub ended with {ended}: {}", told.lines().last().unwrap_or_default()));
+        }
+        let store = SqliteStore::open(&Options::new(folder.path().join(FILE))).map_err(|e| format!("the store does not open: {e}"))?;
+        let judged = judge(&shop, &store).await?;
+        findings.extend(judged.findings);
+        findings.extend(judged.unexpected);
+        Ok(Life { died, calls, findings })
+    }
+
+    /// New systems with one order, placed a while ago so that the first poll sees it.
+    async fn shop(&self, hub: String) -> Result<Shop, String> {
+        let mut config = Config::default();
+        config.payment.multicapture = true;
+        config.orders.sites = vec!["RefArch-DE".into()];
+        let pace = &mut config.warehouse;
+        (pace.pick_after_ms, pace.pack_after_ms, pace.ship_after_ms) = ((5, 5), (5, 5), (5, 5));
+        (pace.split_rate, pace.short_pick_rate) = (0.0, 0.0);
+        let mut world = World::new(self.seed, config.clone());
+        let placed = Clock::System.now().0 - 10_000;
+        let (order, expectation) = loop {
+            let (order, expectation) = world.generate(placed);
+            if expectation.kind == Kind::Ordinary && expectation.features.is_empty() {
+                break (order, expectation);
+            }
+        };
+        world.place(order, placed)?;
+        let mut shop = Shop::with(world, &config, hub, String::new()).await?;
+        shop.expectations.push(expectation);
+        Ok(shop)
+    }
+
+    /// The calls of a life, with systems by name instead of by port.
+    fn calls(&self, list: &Path, shop: &Shop) -> Vec<String> {
+        let names: BTreeMap<String, &str> =
+            shop.systems.addresses().iter().map(|(name, address)| (format!("port:{}", address.port()), *name)).collect();
+        let text = fs::read_to_string(list).unwrap_or_default();
+        let name = |target: &str| match names.get(target) {
+            Some(name) => (*name).to_owned(),
+            None if target.starts_with("port:") => "answer".to_owned(),
+            None => target.to_owned(),
+        };
+        text.lines()
+            .filter_map(|line| {
+                let mut words = line.splitn(3, ' ').skip(1);
+                Some(format!("{} {}", words.next()?, name(words.next()?)))
+            })
+            .collect()
+    }
+}
+
+/// Builds the shim with the machine's C compiler.
+fn shim(folder: &Path) -> Result<PathBuf, String> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("shim/kill.c");
+    let shim = folder.join("kill.so");
+    let built = std::process::Command::new("cc").args(["-O1", "-shared", "-fPIC", "-o"]).arg(&shim).arg(&source).arg("-ldl").status();
+    match built {
+        Ok(status) if status.success() => Ok(shim),
+        Ok(status) => Err(format!("{} does not compile: {status}", source.display())),
+        Err(error) => Err(format!("a C compiler named `cc` is needed for the shim: {error}")),
+    }
+}
+
+impl Report {
+    pub fn is_good(&self) -> bool {
+        self.word() == "good"
+    }
+
+    fn word(&self) -> &'static str {
+        if !self.findings.is_empty() {
+            "something was found"
+        } else if self.deaths == 0 {
+            "nothing died, so this proves nothing"
+        } else {
+            "good"
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, calls, deaths, survived, seconds, .. } = self;
+        writeln!(f, "one order of seed {seed}: {calls} state-changing calls, {deaths} deaths, {survived} survived, in {seconds:.0} s")?;
+        for (kind, count) in &self.kinds {
+            writeln!(f, "  {kind:<40}{count:>6}")?;
+        }
+        match (self.same_calls, self.same_calls_in_any_order) {
+            (true, _) => writeln!(f, "two lives made the same calls")?,
+            (false, true) => writeln!(f, "two lives made the same calls in another order: {}", self.first_difference)?,
+            (false, false) => writeln!(f, "two lives made other calls: {}", self.first_difference)?,
+        }
+        for finding in &self.findings {
+            writeln!(f, "  - {finding}")?;
+        }
+        writeln!(f, "{}", self.verdict)
+    }
+}

@@ -1,0 +1,188 @@
+//! The hub as a child process: the shipped program on a copy of the demo's landscape, killed by number.
+
+use crate::crash::Scratch;
+use crossdock_canonical::Duration;
+use crossdock_engine::shell::clock::{self, Stopwatch};
+use crossdock_server::{
+    Auth, Principals,
+    auth::roles::{Role, Sites},
+};
+use crossdock_simulators::{SYSTEMS, serve::Running as Systems};
+use crossdock_store::sqlite::{Options, SqliteStore};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, ChildStdout, Command},
+};
+
+/// How long a hub may take until it listens, on a busy machine and after any kill.
+const START_MAX: Duration = Duration::seconds(60);
+
+/// The landscape's folder and the store's file, in the ground's folder.
+const LANDSCAPE: &str = "landscape";
+const STORE: &str = "hub.db";
+
+/// Where a hub lives across its deaths.
+pub(super) struct Ground {
+    folder: PathBuf,
+    /// The same at every start, so that notifications find it again.
+    pub address: SocketAddr,
+    program: PathBuf,
+    _scratch: Option<Scratch>,
+}
+
+/// A hub that runs, or is about to.
+pub(super) struct Hub {
+    child: Child,
+    stdout: Option<BufReader<ChildStdout>>,
+}
+
+impl Ground {
+    /// A folder with the landscape; `keep` names it and leaves it behind.
+    pub fn new(keep: Option<&Path>) -> Result<Self, String> {
+        let program = program()?;
+        let (folder, scratch) = match keep {
+            Some(folder) => {
+                fs::create_dir_all(folder).map_err(|e| format!("{} cannot be made: {e}", folder.display()))?;
+                (folder.to_owned(), None)
+            }
+            None => {
+                let scratch = Scratch::within(&std::env::temp_dir(), &format!("crossdock-kill-{}", std::process::id()))?;
+                (scratch.path().to_owned(), Some(scratch))
+            }
+        };
+        let folder = fs::canonicalize(&folder).map_err(|e| format!("{} is no folder: {e}", folder.display()))?;
+        landscape(&folder).map_err(|e| format!("the landscape cannot be copied: {e}"))?;
+        let address = free_address().map_err(|e| format!("no free port: {e}"))?;
+        Ok(Self { folder, address, program, _scratch: scratch })
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn store_path(&self) -> PathBuf {
+        self.folder.join(STORE)
+    }
+
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.join("hub.log")
+    }
+
+    /// Opens the store, while no hub runs on it.
+    pub fn open(&self) -> Result<SqliteStore, String> {
+        SqliteStore::open(&Options::new(self.store_path())).map_err(|e| format!("the store does not open: {e}"))
+    }
+
+    /// Makes an API key before the first start.
+    pub async fn key(&self) -> Result<String, String> {
+        let store = self.open()?;
+        let auth = Auth::new(Principals::default(), false, crossdock_server::random::system).map_err(|e| e.to_string())?;
+        auth.load(&store).await.map_err(|problem| problem.detail)?;
+        let key = auth.add_key(&store, "shopper", Role::Operator, Sites::All).await;
+        key.map_err(|problem| problem.detail.to_string())
+    }
+
+    /// Starts the program; it takes a while until it listens.
+    pub fn start(&self, systems: &Systems) -> Result<Hub, String> {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log_path());
+        let log = log.map_err(|e| format!("no log: {e}"))?;
+        let mut command = Command::new(&self.program);
+        command.arg("run").arg("--landscape").arg(self.folder.join(LANDSCAPE)).arg("--listen").arg(self.address.to_string());
+        for system in SYSTEMS {
+            command.env(format!("CROSSDOCK_{}_URL", system.to_uppercase()), systems.url(system).unwrap_or_default());
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
+        let mut child = command.spawn().map_err(|e| format!("{} does not start: {e}", self.program.display()))?;
+        let stdout = child.stdout.take().map(BufReader::new);
+        Ok(Hub { child, stdout })
+    }
+}
+
+impl Hub {
+    /// Waits until it says that it listens.
+    pub async fn is_up(&mut self) -> Result<Duration, String> {
+        let watch = Stopwatch::start();
+        let Some(mut stdout) = self.stdout.take() else { return Ok(Duration(0)) };
+        let mut line = String::new();
+        tokio::select! {
+            read = stdout.read_line(&mut line) => {
+                if !matches!(read, Ok(count) if count > 0) {
+                    let status = self.child.wait().await.map(|status| status.to_string()).unwrap_or_default();
+                    return Err(format!("the hub did not come up again: {status}"));
+                }
+            }
+            () = clock::pause(START_MAX) => return Err(format!("the hub did not listen within {} s", START_MAX.0 / 1_000)),
+        }
+        // It may say more; nobody must be told that nobody listens.
+        tokio::spawn(async move {
+            let mut rest = String::new();
+            while matches!(stdout.read_line(&mut rest).await, Ok(count) if count > 0) {
+                rest.clear();
+            }
+        });
+        Ok(watch.elapsed())
+    }
+
+    /// `kill -9`, and waits until the kernel has taken everything back. An error if it had ended by itself.
+    pub async fn kill(mut self) -> Result<(), String> {
+        if let Ok(Some(status)) = self.child.try_wait() {
+            return Err(format!("the hub had ended by itself: {status}"));
+        }
+        self.child.kill().await.map_err(|e| format!("the hub cannot be killed: {e}"))
+    }
+}
+
+/// The program beside this one, brought up to date where cargo runs us.
+fn program() -> Result<PathBuf, String> {
+    let own = std::env::current_exe().map_err(|e| format!("where am I: {e}"))?;
+    let folder = own.parent().ok_or("this program has no folder")?;
+    // Tests are one folder deeper.
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    let program = folder.join("crossdock");
+    if let Some(cargo) = std::env::var_os("CARGO") {
+        let mut build = std::process::Command::new(cargo);
+        build.args(["build", "--quiet", "--package", "crossdock"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        if let Some(target) = folder.parent() {
+            build.arg("--target-dir").arg(target);
+        }
+        if folder.ends_with("release") {
+            build.arg("--release");
+        }
+        let built = build.status().map_err(|e| format!("cargo does not start: {e}"))?;
+        if !built.success() {
+            return Err("the hub's program does not build".into());
+        }
+    }
+    if program.is_file() { Ok(program) } else { Err(format!("{} is missing: build it first", program.display())) }
+}
+
+/// Copies the demo's landscape, but for where the store is and how often open orders are looked after.
+fn landscape(folder: &Path) -> std::io::Result<()> {
+    let to = &folder.join(LANDSCAPE);
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../landscapes/demo");
+    copy(&from, to)?;
+    let node = to.join("crossdock.yaml");
+    let store = folder.join(STORE).display().to_string();
+    let text = fs::read_to_string(&node)?.replace("crossdock-demo.db", &store).replace("reconcile_every: 5m", "reconcile_every: 15s");
+    fs::write(node, text)
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() { copy(&entry.path(), &target)? } else { fs::copy(entry.path(), target).map(|_| ())? }
+    }
+    Ok(())
+}
+
+fn free_address() -> std::io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}

@@ -1,0 +1,122 @@
+//! The world around a hub that dies: the simulated systems on real sockets, and shoppers who keep ordering and change their minds.
+
+use crossdock_canonical::Duration;
+use crossdock_connect::http::{Method, Request};
+use crossdock_engine::shell::{
+    client::Client,
+    clock::{self, Clock},
+};
+use crossdock_simulators::{
+    Config, End, Expectation, SYSTEMS, World,
+    serve::{self, Running as Systems},
+};
+use crossdock_verify::{Ledgers, parse_all};
+use serde_json::json;
+use std::{collections::HashMap, sync::Arc};
+
+/// After this long an order no longer counts as under way: it waits for a person, or the judge will say what it waits for.
+const SLOW: Duration = Duration::seconds(90);
+const PATIENCE: Duration = Duration::seconds(5);
+
+pub(super) struct Shop {
+    pub systems: Arc<Systems>,
+    pub expectations: Vec<Expectation>,
+    channel: String,
+    /// Number of each order under way, with when it was placed.
+    open: HashMap<String, i64>,
+    /// Rows of the storefront's ledger that were looked at.
+    seen: usize,
+    client: Arc<Client>,
+    key: String,
+    hub: String,
+}
+
+impl Shop {
+    pub async fn open(seed: u64, hub: String, key: String) -> Result<Self, String> {
+        let mut config = Config::default();
+        // The market DE captures each shipment, which needs it.
+        config.payment.multicapture = true;
+        // The interface wants a quantity with each line; how lines are cancelled is the simulation's matter.
+        config.orders.cancel_line = 0.0;
+        Self::with(World::new(seed, config.clone()), &config, hub, key).await
+    }
+
+    pub async fn with(world: World, config: &Config, hub: String, key: String) -> Result<Self, String> {
+        let now: serve::Clock = Arc::new(|| Clock::System.now().0);
+        let options = serve::Options { ports: Default::default(), hub: Some(hub.clone()), clock: now };
+        let systems = serve::start(world, options).await.map_err(|e| format!("a system cannot listen: {e}"))?;
+        Ok(Self {
+            systems: Arc::new(systems),
+            expectations: Vec::new(),
+            channel: config.storefront.channel.clone(),
+            open: HashMap::new(),
+            seen: 0,
+            client: Arc::new(Client::new(1 << 20)),
+            key,
+            hub,
+        })
+    }
+
+    /// Looks which orders have ended and says how many are under way.
+    pub fn under_way(&mut self) -> usize {
+        let world = self.systems.world();
+        if let Some(ledger) = world.ledger("storefront") {
+            for row in ledger.rows().iter().skip(self.seen) {
+                if row.operation == "status" && row.state != "new" {
+                    self.open.remove(&*row.scope.order);
+                }
+            }
+            self.seen = ledger.rows().len();
+        }
+        drop(world);
+        let now = Clock::System.now().0;
+        self.open.retain(|_, placed| now - *placed < SLOW.0);
+        self.open.len()
+    }
+
+    pub fn place(&mut self, count: usize) {
+        let now = Clock::System.now().0;
+        for _ in 0..count {
+            let expectation = self.systems.world().place_next(now);
+            if !matches!(expectation.expected_end, End::Parked(_)) {
+                self.open.insert(expectation.order.clone(), now);
+            }
+            if let Some(after) = expectation.cancel_after_ms {
+                self.cancel(&expectation, Duration(i64::try_from(after).unwrap_or(0)));
+            }
+            self.expectations.push(expectation);
+        }
+        self.systems.wake();
+    }
+
+    /// The shopper asks to cancel, with one key until somebody answers: the hub may be dead, or not know his order yet.
+    fn cancel(&self, expectation: &Expectation, after: Duration) {
+        let body = json!({"channel": self.channel, "site": expectation.site, "reason": "the shopper asked"}).to_string();
+        let request = Request::new(Method::Post, format!("/experience/v1/orders/{}/cancellations", expectation.order))
+            .header("authorization", format!("Bearer {}", self.key))
+            .header("idempotency-key", format!("shopper-{}", expectation.order))
+            .json(body.into_bytes());
+        let (client, hub) = (self.client.clone(), self.hub.clone());
+        tokio::spawn(async move {
+            clock::pause(after).await;
+            for _ in 0..600 {
+                match client.raw(&hub, request.clone(), PATIENCE).await {
+                    Ok(response) if response.is_success() || response.status == 409 || response.status == 422 => return,
+                    _ => clock::pause(Duration::millis(200)).await,
+                }
+            }
+        });
+    }
+
+    pub fn ledgers(&self) -> Ledgers {
+        let world = self.systems.world();
+        let texts: Vec<(&str, String)> = SYSTEMS.iter().filter_map(|name| Some((*name, world.ledger(name)?.lines(0)))).collect();
+        parse_all(texts.iter().map(|(name, lines)| (*name, lines.as_str())))
+    }
+
+    /// Rows in all ledgers: what does not grow any more has come to rest.
+    pub fn rows(&self) -> usize {
+        let world = self.systems.world();
+        SYSTEMS.iter().filter_map(|name| world.ledger(name)).map(|ledger| ledger.rows().len()).sum()
+    }
+}

@@ -101,6 +101,17 @@ pub enum Urgency {
 #[error("{0:?} is not an operation; see the table in docs/landscape.md")]
 pub struct UnknownOperation(pub String);
 
+impl Operation {
+    /// Whether it leaves something behind that the system can be asked about later.
+    pub const fn leaves_a_record(self) -> bool {
+        match self {
+            Self::TaxQuote | Self::PaymentVerify | Self::HubCommand => false,
+            // What was told last stands in the place of what was told before.
+            _ => !matches!(self.urgency(), Urgency::Tell),
+        }
+    }
+}
+
 operations! {
     ExportStatus = "storefront.export_status", Storefront, Tell;
     ConfirmationStatus = "storefront.confirmation_status", Storefront, Tell;

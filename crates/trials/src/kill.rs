@@ -14,6 +14,7 @@ mod judge;
 mod random;
 mod shop;
 mod single;
+mod still;
 
 pub use random::{Report, Setting, campaign};
 
@@ -39,7 +40,7 @@ pub struct Args {
     /// With --exhaustive: the first call to die before.
     #[arg(long, default_value_t = 1)]
     from: u64,
-    /// Keep the store and the hub's log in this folder.
+    /// Keep the store and the hub's log, or with --exhaustive the calls of two lives, in this folder.
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
     /// Print the report as JSON.
@@ -61,7 +62,8 @@ pub fn run(args: &Args) -> ExitCode {
         Err(error) => return fault(format!("no threads to run on: {error}")),
     };
     if args.exhaustive {
-        let setting = exhaustive::Setting { seed: args.seed, from: args.from.max(1), count: args.count.unwrap_or(u64::MAX) };
+        let (keep, count) = (args.keep.clone(), args.count.unwrap_or(u64::MAX));
+        let setting = exhaustive::Setting { keep, seed: args.seed, from: args.from.max(1), count };
         return match runtime.block_on(exhaustive::campaign(&setting)) {
             Ok(report) => tell(&report, args.json, report.is_good()),
             Err(reason) => fault(reason),

@@ -126,11 +126,11 @@ pub fn built(targets: &[&str]) -> Result<PathBuf, String> {
     arguments.extend(targets);
     println!("$ cargo {}", arguments.join(" "));
     let messages = process::output(&process::cargo(), &arguments)?;
-    let programs = messages.lines().filter_map(|line| {
+    let mut programs = messages.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         message["executable"].as_str().map(PathBuf::from)
     });
-    programs.last().ok_or_else(|| format!("cargo built no program for {}", targets.join(" ")))
+    programs.next_back().ok_or_else(|| format!("cargo built no program for {}", targets.join(" ")))
 }
 
 /// The folder of a peer below `target/peers`, made when it is not there.
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_program_is_heard_and_its_failure_tells_what_it_said() {
         let soon = Deadline::after(Duration::from_secs(20));
-        let mut program = Program::start(&mut shell("echo one; echo READY two; exec cat /dev/zero >&-")).expect("it starts");
+        let mut program = Program::start(&mut shell("echo one; echo READY two; exec tail -f /dev/null")).expect("it starts");
         let ready = program.wait_for("READY", soon, |line| line.strip_prefix("READY ").map(str::to_owned));
         assert_eq!(ready.as_deref(), Ok("two"));
         let failure = Program::start(&mut shell("echo planted >&2; exit 3")).and_then(|program| program.finish(soon));
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_program_that_hangs_is_given_up_and_ended() {
-        let mut program = Program::start(&mut shell("exec cat /dev/zero | cat >/dev/null")).expect("it starts");
+        let mut program = Program::start(&mut shell("exec tail -f /dev/null")).expect("it starts");
         let outcome = program.wait_for("READY", Deadline::after(Duration::from_millis(10)), |_| Some(()));
         assert!(outcome.expect_err("nothing is printed").contains("did not print READY in time"));
     }

@@ -39,9 +39,10 @@ fn order() -> Result<Vec<u8>, String> {
     browser.click(&browser.find("#system-erp summary")?)?;
     browser.click(&browser.find("#system-erp button[name=fault][value=drop]")?)?;
     browser.find("#system-erp.on")?;
-    // The newest order; it was placed after the ERP was broken, or a moment before.
+    // One that the warehouse has in hand, so that the page shows parcels too.
     browser.open(&demo.page("/orders"))?;
-    browser.click(&browser.find("#orders tbody th a")?)?;
+    let order = browser.find_by_path("//*[@id='orders']//tr[td[. = 'Released']]/th/a")?;
+    browser.click(&order)?;
     browser.find_by_path("//*[@id='event-list']//th[starts-with(., 'probe.')]")?;
     browser.find_by_path("//*[@id='event-list']//th[. = 'order.closed']")?;
     // Loaded once more: without the marks of what has just changed.

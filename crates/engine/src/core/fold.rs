@@ -15,7 +15,7 @@ use crate::{
     driver::{EventRecord, State},
     wiring::Pinned,
 };
-use crossdock_canonical::{Duration, Order, OrderRef, SystemName, Timestamp, operation::Urgency, order::Delivery};
+use crossdock_canonical::{Duration, Order, OrderRef, SystemName, Timestamp, order::Delivery};
 use crossdock_connect::Identity;
 use crossdock_flows::{Answer, Input as FlowInput, Policy};
 use crossdock_store::{
@@ -519,12 +519,12 @@ impl Core {
         }
     }
 
-    /// Asks about every settled effect that its system can tell of, behind all other calls. What was only told (a status, a message)
-    /// is not asked after: a later one rightly takes its place.
+    /// Asks about every settled effect that its system can tell of, behind all other calls. What was only read
+    /// or told (a quote, a status) is not asked after: nothing stays of it, or a later one rightly takes its place.
     fn reconcile(&mut self, process: &ProcessKey, lane: &mut Lane, now: Timestamp) {
         let memory = self.memory(lane);
         let settled = memory.effects.iter().filter(|e| {
-            e.state == EffectState::Done && e.operation.urgency() != Urgency::Tell && !lane.in_flight.contains_key(&e.no)
+            e.state == EffectState::Done && e.operation.leaves_a_record() && !lane.in_flight.contains_key(&e.no)
         });
         let told: Vec<(u32, SystemName)> = settled
             .filter(|effect| {

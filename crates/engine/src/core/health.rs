@@ -35,6 +35,8 @@ pub(super) enum Answered {
     Well,
     /// Unavailable, timed out, broken.
     Ill,
+    /// Nothing can be told from it.
+    Nothing,
     /// It asked for a pause.
     Throttled(Duration),
     Misconfigured,
@@ -180,6 +182,12 @@ impl Health {
 
     pub fn answered(&mut self, answered: Answered, took: Duration, reason: &str, now: Timestamp) {
         match answered {
+            // The trial call told nothing: another one may be tried.
+            Answered::Nothing => {
+                if let BreakerState::HalfOpen { pause, reason, since } = self.breaker.clone() {
+                    self.set(BreakerState::Open { until: now, pause, reason, since });
+                }
+            }
             Answered::Well => {
                 self.failures_in_a_row = 0;
                 self.last_success = Some(now);

@@ -78,6 +78,10 @@ impl Account {
         let open = self.money(tender.due - tender.asked_captures());
         let (label, last) = self.last_capture();
         if open.is_positive() && tender.terms.is_some_and(|terms| terms.multi_capture) {
+            // The last capture gives up the rest of the authorization: it must not overtake one that is under way.
+            if last && tender.is_busy() {
+                return None;
+            }
             return self.request(tender, Step::CaptureTender, &label, open, last);
         }
         if !tender.expiring || tender.is_busy() || tender.uncaptured() <= Decimal::ZERO {
@@ -105,6 +109,9 @@ impl Account {
     fn settle_next(&self) -> Option<Event> {
         self.tenders.iter().filter(|tender| !tender.on_account()).find_map(|tender| {
             let missing = self.money(tender.due - tender.asked_captures());
+            if missing.is_positive() && tender.is_busy() {
+                return None;
+            }
             if missing.is_positive() {
                 return self.request(tender, Step::CaptureTender, "close", missing, true);
             }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::crash::Scratch;
 use crossdock_engine::shell::clock::{Clock, Stopwatch};
-use crossdock_simulators::{Config, Kind, SYSTEMS, World};
+use crossdock_simulators::{Config, Faults, Kind, Rates, SYSTEMS, World};
 use crossdock_store::sqlite::{Options, SqliteStore};
 use serde::Serialize;
 use std::{
@@ -34,8 +34,12 @@ use tokio::process::Command;
 /// Where the shim's exit status says that it was the shim.
 const DIED: i32 = 137;
 const FINDINGS_MAX: usize = 20;
+/// How long each system takes, all differently, so that answers to calls made at once come in the same order in every life.
+const DELAYS_MS: [u64; SYSTEMS.len()] = [11, 17, 25, 35, 47, 61, 77, 95, 115];
 
 pub(super) struct Setting {
+    /// Where the calls of the two lives that nobody ends are left.
+    pub keep: Option<PathBuf>,
     pub seed: u64,
     pub from: u64,
     pub count: u64,
@@ -84,6 +88,12 @@ pub(super) async fn campaign(setting: &Setting) -> Result<Report, String> {
     let watch = Stopwatch::start();
     let first = stage.life("clean-1", None).await?;
     let second = stage.life("clean-2", None).await?;
+    if let Some(folder) = &setting.keep {
+        let keep = |name: &str, life: &Life| fs::write(folder.join(name), life.calls.join("\n"));
+        fs::create_dir_all(folder).and_then(|()| keep("calls-1", &first)).and_then(|()| keep("calls-2", &second)).map_err(|e| {
+            format!("the calls cannot be kept in {}: {e}", folder.display())
+        })?;
+    }
     let mut findings: Vec<String> = first.findings.iter().chain(&second.findings).map(|f| format!("nobody ended it: {f}")).collect();
     let calls = first.calls.len().max(second.calls.len()) as u64;
     let last = setting.from.saturating_add(setting.count).min(calls + 1);
@@ -193,7 +203,7 @@ impl Stage {
         config.payment.multicapture = true;
         config.orders.sites = vec!["RefArch-DE".into()];
         let pace = &mut config.warehouse;
-        (pace.pick_after_ms, pace.pack_after_ms, pace.ship_after_ms) = ((5, 5), (5, 5), (5, 5));
+        (pace.pick_after_ms, pace.pack_after_ms, pace.ship_after_ms) = ((400, 400), (400, 400), (400, 400));
         (pace.split_rate, pace.short_pick_rate) = (0.0, 0.0);
         let mut world = World::new(self.seed, config.clone());
         let placed = Clock::System.now().0 - 10_000;
@@ -204,6 +214,9 @@ impl Stage {
             }
         };
         world.place(order, placed)?;
+        for (system, delay_ms) in SYSTEMS.into_iter().zip(DELAYS_MS) {
+            world.set_faults(system, Faults { rates: Rates { delay_ms, ..Rates::default() }, ..Faults::default() }, placed);
+        }
         let mut shop = Shop::with(world, &config, hub, String::new()).await?;
         shop.expectations.push(expectation);
         Ok(shop)

@@ -1,10 +1,12 @@
 //! The hub that `--exhaustive` kills: the real engine, store, connectors and inbound interface, on one thread, for one order. It polls
 //! once, reconciles never, and ends by itself when the order and its payment have ended.
 //!
-//! The store keeps threads of its own (one writer, one reader): it hands their answers back to the one thread.
+//! The store keeps threads of its own (one writer, one reader), but the one thread waits for them (`still`), and every system gets
+//! one call at a time.
 
+use super::still::Still;
 use crate::wiring;
-use crossdock_canonical::Duration;
+use crossdock_canonical::{Duration, Role};
 use crossdock_engine::shell::{
     Options, Running,
     clock::{self, Clock, Stopwatch},
@@ -42,11 +44,16 @@ pub(super) fn run(folder: &Path) -> ExitCode {
 
 async fn live(folder: &Path) -> Result<(), String> {
     let environment = |name: &str| std::env::var(name).ok();
-    let wiring = wiring::demo_at(&environment, POLL_EVERY)?;
+    let mut wiring = wiring::demo_at(&environment, POLL_EVERY)?;
+    for system in wiring.systems.values_mut() {
+        system.limits.concurrency = 1;
+        // The storefront's poll brings the order; others at the same moment would race with it.
+        system.poll_every = system.poll_every.filter(|_| system.roles.contains(&Role::Storefront));
+    }
     let options = crossdock_store::sqlite::Options { readers: 1, ..crossdock_store::sqlite::Options::new(folder.join(FILE)) };
     let store = Arc::new(SqliteStore::open(&options).map_err(|e| e.to_string())?);
     let options = Options { reconcile_every: None, ..Options::default() };
-    let running = Running::start(store.clone(), store.clone(), wiring, Clock::System, options).await.map_err(|e| e.to_string())?;
+    let running = Running::start(Arc::new(Still(store.clone())), store.clone(), wiring, Clock::System, options).await.map_err(|e| e.to_string())?;
     let auth = Auth::new(Principals::default(), false, crossdock_server::random::system).map_err(|e| e.to_string())?;
     let listen = environment(LISTEN).ok_or(format!("{LISTEN} is not set"))?;
     let listener = TcpListener::bind(&listen).await.map_err(|e| format!("{listen}: {e}"))?;

@@ -87,6 +87,7 @@ impl Ground {
     /// Writes the landscape, makes an API key and starts the program.
     pub async fn start(&self, peer: &Peer, tryton: &str, settling: &str, within: i64, systems: &Systems) -> Result<Hub, String> {
         peer.landscape(&self.landscape(), tryton, settling, within).await?;
+        self.move_store().map_err(|e| format!("the landscape's node cannot be written: {e}"))?;
         let key = self.key().await?;
         let log = std::fs::File::create(self.folder.join("hub.log")).map_err(|e| format!("no log: {e}"))?;
         let mut command = Command::new(program()?);
@@ -101,11 +102,18 @@ impl Ground {
         Ok(hub)
     }
 
+    /// A landscape holds no foreign files, so the store goes beside it.
+    fn move_store(&self) -> std::io::Result<()> {
+        let node = self.landscape().join("crossdock.yaml");
+        let text = std::fs::read_to_string(&node)?.replace("path: crossdock-demo.db", "path: ../crossdock.db");
+        std::fs::write(node, text)
+    }
+
     async fn key(&self) -> Result<String, String> {
-        let store = SqliteStore::open(&Options::new(self.landscape().join("crossdock-demo.db"))).map_err(|e| e.to_string())?;
+        let store = SqliteStore::open(&Options::new(self.folder.join("crossdock.db"))).map_err(|e| e.to_string())?;
         let auth = Auth::new(Principals::default(), false, crossdock_server::random::system).map_err(|e| e.to_string())?;
-        auth.load(&store).await.map_err(|problem| problem.detail)?;
-        auth.add_key(&store, "trial", Role::Operator, Sites::All).await.map_err(|problem| problem.detail)
+        auth.load(&store).await.map_err(|problem| problem.detail.to_string())?;
+        auth.add_key(&store, "trial", Role::Operator, Sites::All).await.map_err(|problem| problem.detail.to_string())
     }
 }
 

@@ -142,12 +142,12 @@ fn state_other_tax(order: &mut OrderJson, off: Decimal) {
     }
     let net = order.json.text("taxation") == "net";
     let taxes = ["adjustedMerchandizeTotalTax", "merchandizeTotalTax", "taxTotal"];
-    let line = first(&mut order.json, "productItems");
-    add_to(line, &["tax", "adjustedTax"], off);
+    let line = |order: &mut OrderJson, members: &[&'static str], by| add_to(first(&mut order.json, "productItems"), members, by);
+    line(order, &["tax", "adjustedTax"], off);
     if net {
-        add_to(line, &["grossPrice"], off);
+        line(order, &["grossPrice"], off);
     } else {
-        add_to(line, &["netPrice"], -off);
+        line(order, &["netPrice"], -off);
     }
     add_to(first(&mut order.json, "shipments"), &taxes, off);
     add_to(Some(&mut order.json), &taxes, off);

@@ -254,6 +254,11 @@ impl Core {
     /// What an ended call says of its system, whatever becomes of the effect.
     pub(super) fn note_health(&mut self, ended: &Ended, now: Timestamp) {
         let outcome = match &ended.end {
+            // It was asked about the past, perhaps without what it takes to ask: says nothing of the system.
+            End::Audit(Probe::Unclear(_)) => {
+                self.dispatcher.answered(&ended.system, Answered::Nothing, ended.took, "", now);
+                return;
+            }
             End::Attempt(outcome) => outcome.clone(),
             End::Probe(probe) | End::Audit(probe) => match probe {
                 Probe::Complete(outcome) | Probe::MovedOn(outcome) | Probe::Partial(outcome) | Probe::Unclear(outcome) => outcome.clone(),

@@ -272,15 +272,13 @@ mod tests {
 
     #[test]
     fn times_of_the_first_minute_are_told_from_its_begin() {
-        let text =
-            lanes(vec![happening("erp", 0, 100), happening("erp", 400, 1_900), happening("erp", 90_000, 90_000)]).to_string();
+        let mut happened: Vec<Happening> = (0..40).map(|n| happening("erp", n * 10, n * 10 + 5)).collect();
+        happened.push(happening("erp", 90_000, 90_000));
+        let text = lanes(happened).to_string();
         let times: Vec<&str> = text.split(r#"y="18">"#).skip(1).filter_map(|rest| rest.split('<').next()).collect();
-        assert_eq!(
-            (times.first(), times.get(1)),
-            (Some(&words::clock(Timestamp(0), Timestamp(1_000_000_000)).as_str()), Some(&"+1.9 s")),
-            "{times:?}"
-        );
-        assert_eq!(times.last(), Some(&words::clock(Timestamp(90_000), Timestamp(1_000_000_000)).as_str()), "{times:?}");
+        let [first, within @ .., last] = &times[..] else { panic!("{times:?}") };
+        assert!(within.len() > 2 && within.iter().all(|time| time.starts_with('+') && time.ends_with(" ms")), "{times:?}");
+        assert!(within.is_sorted_by(|a, b| a != b) && !first.starts_with('+') && !last.starts_with('+'), "{times:?}");
     }
 
     #[test]

@@ -26,14 +26,7 @@ const NAMES: &[&str] = &["kill", "crash", "sim", "bugs", "tryton"];
 
 pub fn run(arguments: &[String]) -> Result<(), Failure> {
     let plan = plan(arguments)?;
-    let mut command = vec![
-        "run",
-        "--release",
-        "--package",
-        "crossdock-trials",
-        "--",
-        plan.name,
-    ];
+    let mut command = vec!["run", "--release", "--package", "crossdock-trials", "--", plan.name];
     command.extend(plan.arguments.iter().map(String::as_str));
     if plan.name != "tryton" {
         return Ok(process::run_cargo(&command)?);
@@ -59,9 +52,7 @@ fn plan(arguments: &[String]) -> Result<Plan<'_>, Failure> {
         return Err(Failure::Usage(format!("name a campaign: {known}")));
     };
     if !NAMES.contains(&name.as_str()) {
-        return Err(Failure::Usage(format!(
-            "there is no campaign `{name}`; there are {known}"
-        )));
+        return Err(Failure::Usage(format!("there is no campaign `{name}`; there are {known}")));
     }
     let mut passed = Vec::new();
     let mut rest = rest.iter();
@@ -70,17 +61,13 @@ fn plan(arguments: &[String]) -> Result<Plan<'_>, Failure> {
             "--" => continue,
             "--seed" | "--count" => {
                 let number = rest.next().filter(|value| value.parse::<u64>().is_ok());
-                let number = number
-                    .ok_or_else(|| Failure::Usage(format!("`{argument}` needs a whole number")))?;
+                let number = number.ok_or_else(|| Failure::Usage(format!("`{argument}` needs a whole number")))?;
                 passed.extend([argument.clone(), number.clone()]);
             }
             _ => passed.push(argument.clone()),
         }
     }
-    Ok(Plan {
-        name,
-        arguments: passed,
-    })
+    Ok(Plan { name, arguments: passed })
 }
 
 #[cfg(test)]
@@ -95,19 +82,13 @@ mod tests {
     fn arguments_reach_the_campaign_in_order() {
         let line = words("kill --seed 7 --count 200 --resume");
         let plan = plan(&line).expect("a known campaign");
-        assert_eq!(
-            (plan.name, plan.arguments),
-            ("kill", words("--seed 7 --count 200 --resume"))
-        );
+        assert_eq!((plan.name, plan.arguments), ("kill", words("--seed 7 --count 200 --resume")));
     }
 
     #[test]
     fn unknown_names_and_numbers_that_are_none_are_bad_usage() {
         for line in ["", "kil", "kill --seed", "kill --seed x", "kill --count -1"] {
-            assert!(
-                matches!(plan(&words(line)), Err(Failure::Usage(_))),
-                "`{line}`"
-            );
+            assert!(matches!(plan(&words(line)), Err(Failure::Usage(_))), "`{line}`");
         }
     }
 }

@@ -26,11 +26,13 @@ struct Generator {
 }
 
 /// Every generator.
-const GENERATORS: &[Generator] =
-    &[
-        Generator { output: "schemas", command: &["run", "--quiet", "--package", "crossdock", "--", "schema"] },
-        Generator { output: "docs/openapi.json", command: &["run", "--quiet", "--package", "crossdock-server", "--example", "openapi", "--"] },
-    ];
+const GENERATORS: &[Generator] = &[
+    Generator { output: "schemas", command: &["run", "--quiet", "--package", "crossdock", "--", "schema"] },
+    Generator {
+        output: "docs/openapi.json",
+        command: &["run", "--quiet", "--package", "crossdock-server", "--example", "openapi", "--"],
+    },
+];
 
 pub fn run(arguments: &[String]) -> Result<(), Failure> {
     only_flags(arguments, &["--check"])?;
@@ -56,26 +58,17 @@ fn write_all() -> Result<(), String> {
 pub fn check() -> Result<(), String> {
     let mut differences = Vec::new();
     for generator in GENERATORS {
-        let fresh = process::root()
-            .join("target/codegen")
-            .join(generator.output);
+        let fresh = process::root().join("target/codegen").join(generator.output);
         remove(&fresh)?;
         generate(generator, &fresh)?;
         let committed = process::root().join(generator.output);
-        differences.extend(compare(
-            generator.output,
-            &read_tree(&committed)?,
-            &read_tree(&fresh)?,
-        ));
+        differences.extend(compare(generator.output, &read_tree(&committed)?, &read_tree(&fresh)?));
     }
     if differences.is_empty() {
         println!("codegen: {} generators, all as committed", GENERATORS.len());
         return Ok(());
     }
-    Err(format!(
-        "{}\nrun `cargo xtask codegen` and commit the result",
-        differences.join("\n")
-    ))
+    Err(format!("{}\nrun `cargo xtask codegen` and commit the result", differences.join("\n")))
 }
 
 fn generate(generator: &Generator, output: &Path) -> Result<(), String> {
@@ -89,15 +82,9 @@ fn generate(generator: &Generator, output: &Path) -> Result<(), String> {
 }
 
 fn remove(path: &Path) -> Result<(), String> {
-    let removed = if path.is_dir() {
-        fs::remove_dir_all(path)
-    } else {
-        fs::remove_file(path)
-    };
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(format!("{}: {error}", path.display()))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(format!("{}: {error}", path.display())),
         _ => Ok(()),
     }
 }
@@ -115,10 +102,7 @@ fn read_tree(top: &Path) -> Result<Tree, String> {
                 pending.push(entry.map_err(failed)?.path());
             }
         } else if path.exists() {
-            let inner = path
-                .strip_prefix(top)
-                .expect("every pending path starts at the top")
-                .to_owned();
+            let inner = path.strip_prefix(top).expect("every pending path starts at the top").to_owned();
             tree.insert(inner, fs::read(&path).map_err(failed)?);
         }
     }
@@ -131,17 +115,12 @@ fn compare(output: &str, committed: &Tree, fresh: &Tree) -> Vec<String> {
     for (path, bytes) in fresh {
         match committed.get(path) {
             None => differences.push(format!("{}: made by the code, not committed", name(path))),
-            Some(old) if old != bytes => {
-                differences.push(format!("{}: not what the code makes today", name(path)))
-            }
+            Some(old) if old != bytes => differences.push(format!("{}: not what the code makes today", name(path))),
             Some(_) => {}
         }
     }
     for path in committed.keys().filter(|path| !fresh.contains_key(*path)) {
-        differences.push(format!(
-            "{}: committed, no longer made by the code",
-            name(path)
-        ));
+        differences.push(format!("{}: committed, no longer made by the code", name(path)));
     }
     differences
 }
@@ -151,10 +130,7 @@ mod tests {
     use super::*;
 
     fn tree(files: &[(&str, &str)]) -> Tree {
-        files
-            .iter()
-            .map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec()))
-            .collect()
+        files.iter().map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec())).collect()
     }
 
     #[test]
@@ -168,11 +144,7 @@ mod tests {
         let committed = tree(&[("changed.json", "1"), ("left-over.json", "1")]);
         let fresh = tree(&[("changed.json", "2"), ("new.json", "1")]);
         let found = compare("schemas", &committed, &fresh).join("\n");
-        for name in [
-            "schemas/changed.json: not what",
-            "schemas/new.json: made by",
-            "schemas/left-over.json: committed",
-        ] {
+        for name in ["schemas/changed.json: not what", "schemas/new.json: made by", "schemas/left-over.json: committed"] {
             assert!(found.contains(name), "`{name}` in:\n{found}");
         }
     }

@@ -76,9 +76,7 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
             return Ok(());
         }
         unknown => {
-            return Err(Failure::Usage(format!(
-                "there is no command `{unknown}`\n\n{HELP}"
-            )));
+            return Err(Failure::Usage(format!("there is no command `{unknown}`\n\n{HELP}")));
         }
     };
     // What stands after `--` is for the program that the command runs.
@@ -92,18 +90,12 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
 
 /// Refuses arguments that a command does not know, naming those it does.
 pub fn only_flags(given: &[String], known: &[&str]) -> Result<(), Failure> {
-    match given
-        .iter()
-        .find(|argument| !known.contains(&argument.as_str()))
-    {
+    match given.iter().find(|argument| !known.contains(&argument.as_str())) {
         None => Ok(()),
-        Some(unknown) if known.is_empty() => Err(Failure::Usage(format!(
-            "unknown argument `{unknown}`: this command takes none"
-        ))),
-        Some(unknown) => Err(Failure::Usage(format!(
-            "unknown argument `{unknown}`: this command knows {}",
-            known.join(", ")
-        ))),
+        Some(unknown) if known.is_empty() => {
+            Err(Failure::Usage(format!("unknown argument `{unknown}`: this command takes none")))
+        }
+        Some(unknown) => Err(Failure::Usage(format!("unknown argument `{unknown}`: this command knows {}", known.join(", ")))),
     }
 }
 
@@ -124,19 +116,8 @@ mod tests {
 
     #[test]
     fn bad_usage_is_told_apart_from_a_fault() {
-        for line in [
-            "",
-            "tset",
-            "test --quick",
-            "tidy --fix",
-            "campaign",
-            "campaign kill --seed",
-            "peers nobody",
-        ] {
-            assert!(
-                matches!(run(&words(line)), Err(Failure::Usage(_))),
-                "`{line}` is bad usage"
-            );
+        for line in ["", "tset", "test --quick", "tidy --fix", "campaign", "campaign kill --seed", "peers nobody"] {
+            assert!(matches!(run(&words(line)), Err(Failure::Usage(_))), "`{line}` is bad usage");
         }
     }
 }

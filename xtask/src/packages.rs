@@ -12,42 +12,18 @@ struct Package {
 }
 
 const PACKAGES: &[Package] = &[
-    Package {
-        name: "chromium",
-        is_there: || process::is_on_path("chromium"),
-    },
-    Package {
-        name: "chromium-driver",
-        is_there: || process::is_on_path("chromedriver"),
-    },
-    Package {
-        name: "nodejs",
-        is_there: || process::is_on_path("node"),
-    },
-    Package {
-        name: "npm",
-        is_there: || process::is_on_path("npm"),
-    },
-    Package {
-        name: "postgresql",
-        is_there: has_postgresql,
-    },
-    Package {
-        name: "python3-venv",
-        is_there: || process::output("python3", &["-c", "import ensurepip, venv"]).is_ok(),
-    },
+    Package { name: "chromium", is_there: || process::is_on_path("chromium") },
+    Package { name: "chromium-driver", is_there: || process::is_on_path("chromedriver") },
+    Package { name: "nodejs", is_there: || process::is_on_path("node") },
+    Package { name: "npm", is_there: || process::is_on_path("npm") },
+    Package { name: "postgresql", is_there: has_postgresql },
+    Package { name: "python3-venv", is_there: || process::output("python3", &["-c", "import ensurepip, venv"]).is_ok() },
 ];
 
 /// Debian keeps the server's programs off the search path, one folder a major version.
 fn has_postgresql() -> bool {
-    let versions = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
-    process::is_on_path("initdb")
-        || versions
-            .into_iter()
-            .any(|version| version.path().join("bin/initdb").is_file())
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    process::is_on_path("initdb") || versions.into_iter().any(|version| version.path().join("bin/initdb").is_file())
 }
 
 /// Sees to it that each named package is there.
@@ -55,9 +31,7 @@ pub fn ensure(names: &[&str]) -> Result<(), String> {
     let mut missing = Vec::new();
     for &name in names {
         let package = PACKAGES.iter().find(|package| package.name == name);
-        let package = package.ok_or_else(|| {
-            format!("no check is known for the package `{name}`: add it to PACKAGES")
-        })?;
+        let package = package.ok_or_else(|| format!("no check is known for the package `{name}`: add it to PACKAGES"))?;
         if !(package.is_there)() && !missing.contains(&name) {
             missing.push(name);
         }
@@ -78,14 +52,7 @@ pub fn ensure(names: &[&str]) -> Result<(), String> {
         ));
     }
     process::run("apt-get", &["-qq", "update"])?;
-    let mut install = vec![
-        "DEBIAN_FRONTEND=noninteractive",
-        "apt-get",
-        "-qq",
-        "install",
-        "-y",
-        "--no-install-recommends",
-    ];
+    let mut install = vec!["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "install", "-y", "--no-install-recommends"];
     install.extend(&missing);
     process::run("env", &install)
 }
@@ -104,11 +71,7 @@ mod tests {
     fn every_package_that_a_peer_step_names_has_a_check() {
         for peer in crate::peers::PEERS {
             for need in peer.needs {
-                assert!(
-                    PACKAGES.iter().any(|package| package.name == *need),
-                    "{} needs {need}",
-                    peer.name
-                );
+                assert!(PACKAGES.iter().any(|package| package.name == *need), "{} needs {need}", peer.name);
             }
         }
     }

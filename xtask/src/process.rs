@@ -7,12 +7,8 @@ use std::process::Command;
 
 /// The repository's root: the folder above this crate.
 pub fn root() -> PathBuf {
-    let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
-        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
-    manifest
-        .parent()
-        .expect("the xtask crate lies one folder below the root")
-        .to_owned()
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    manifest.parent().expect("the xtask crate lies one folder below the root").to_owned()
 }
 
 /// The cargo that runs us, so that nested calls use the same toolchain.
@@ -23,31 +19,19 @@ pub fn cargo() -> String {
 /// Runs `cargo ARGUMENTS` from the root and fails when it does.
 pub fn run_cargo(arguments: &[&str]) -> Result<(), String> {
     println!("$ cargo {}", arguments.join(" "));
-    finish(
-        Command::new(cargo()).args(arguments).current_dir(root()),
-        &format!("cargo {}", arguments.join(" ")),
-    )
+    finish(Command::new(cargo()).args(arguments).current_dir(root()), &format!("cargo {}", arguments.join(" ")))
 }
 
 /// Runs any program from the root and fails when it does.
 pub fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     let line = format!("{program} {}", arguments.join(" "));
     println!("$ {line}");
-    finish(
-        Command::new(program).args(arguments).current_dir(root()),
-        &line,
-    )
+    finish(Command::new(program).args(arguments).current_dir(root()), &line)
 }
 
 fn finish(command: &mut Command, line: &str) -> Result<(), String> {
-    let status = command
-        .status()
-        .map_err(|error| format!("`{line}` did not start: {error}"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("`{line}` ended with {status}"))
-    }
+    let status = command.status().map_err(|error| format!("`{line}` did not start: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`{line}` ended with {status}")) }
 }
 
 /// Runs a program quietly and returns what it printed.
@@ -59,14 +43,9 @@ pub fn output(program: &str, arguments: &[&str]) -> Result<String, String> {
         .output()
         .map_err(|error| format!("`{line}` did not start: {error}"))?;
     if !output.status.success() {
-        return Err(format!(
-            "`{line}` ended with {}:\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        ));
+        return Err(format!("`{line}` ended with {}:\n{}", output.status, String::from_utf8_lossy(&output.stderr)));
     }
-    String::from_utf8(output.stdout)
-        .map_err(|_| format!("`{line}` printed something that is not UTF-8"))
+    String::from_utf8(output.stdout).map_err(|_| format!("`{line}` printed something that is not UTF-8"))
 }
 
 /// Whether a program of this name is on the search path.

@@ -24,38 +24,15 @@ struct Step {
 }
 
 const OWN: &[Step] = &[
-    Step {
-        name: "format",
-        run: || process::run_cargo(&["fmt", "--all", "--check"]),
-    },
-    Step {
-        name: "tidy",
-        run: tidy::check,
-    },
-    Step {
-        name: "lints",
-        run: lints,
-    },
-    Step {
-        name: "tests",
-        run: tests,
-    },
-    Step {
-        name: "generated files",
-        run: codegen::check,
-    },
+    Step { name: "format", run: || process::run_cargo(&["fmt", "--all", "--check"]) },
+    Step { name: "tidy", run: tidy::check },
+    Step { name: "lints", run: lints },
+    Step { name: "tests", run: tests },
+    Step { name: "generated files", run: codegen::check },
 ];
 
 fn lints() -> Result<(), String> {
-    process::run_cargo(&[
-        "clippy",
-        "--quiet",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ])
+    process::run_cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])
 }
 
 /// nextest where it is installed (it runs test binaries side by side), cargo's own runner elsewhere.
@@ -75,10 +52,7 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
         report.take(step.name, step.run);
     }
     if !fast && report.failed() == 0 {
-        let needs: Vec<&str> = PEERS
-            .iter()
-            .flat_map(|peer| peer.needs.iter().copied())
-            .collect();
+        let needs: Vec<&str> = PEERS.iter().flat_map(|peer| peer.needs.iter().copied()).collect();
         packages::ensure(&needs)?;
         for peer in PEERS {
             report.take(peer.name, peer.run);
@@ -87,10 +61,7 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
     println!("\n{}", report.text());
     match report.failed() {
         0 => Ok(()),
-        failed => Err(Failure::Fault(format!(
-            "{failed} of {} steps failed",
-            report.lines.len()
-        ))),
+        failed => Err(Failure::Fault(format!("{failed} of {} steps failed", report.lines.len()))),
     }
 }
 
@@ -112,10 +83,7 @@ impl Report {
     }
 
     fn failed(&self) -> usize {
-        self.lines
-            .iter()
-            .filter(|(_, _, outcome)| outcome.is_err())
-            .count()
+        self.lines.iter().filter(|(_, _, outcome)| outcome.is_err()).count()
     }
 
     /// One line a step, then the count.
@@ -126,17 +94,11 @@ impl Report {
             text.push_str(&format!("{mark} {:>5} s  {name}\n", took.as_secs()));
         }
         let failed = self.failed();
-        text + &format!(
-            "steps: {} passed, {failed} failed",
-            self.lines.len() - failed
-        )
+        text + &format!("steps: {} passed, {failed} failed", self.lines.len() - failed)
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how long a step took is only printed"
-)]
+#[expect(clippy::disallowed_methods, reason = "how long a step took is only printed")]
 fn stopwatch() -> std::time::Instant {
     std::time::Instant::now()
 }
@@ -152,9 +114,6 @@ mod tests {
         report.take("bad", || Err("planted".to_owned()));
         assert_eq!(report.failed(), 1);
         let text = report.text();
-        assert!(
-            text.contains("FAILED     0 s  bad") && text.ends_with("steps: 1 passed, 1 failed"),
-            "{text}"
-        );
+        assert!(text.contains("FAILED     0 s  bad") && text.ends_with("steps: 1 passed, 1 failed"), "{text}");
     }
 }

@@ -30,9 +30,32 @@ pub enum MoneyError {
 
 /// Currencies whose minor unit is not a hundredth (ISO 4217 table A.1). All others have two digits.
 const EXPONENTS: &[(&str, u32)] = &[
-    ("BHD", 3), ("BIF", 0), ("CLF", 4), ("CLP", 0), ("DJF", 0), ("GNF", 0), ("IQD", 3), ("ISK", 0), ("JOD", 3), ("JPY", 0), ("KMF", 0),
-    ("KRW", 0), ("KWD", 3), ("LYD", 3), ("OMR", 3), ("PYG", 0), ("RWF", 0), ("TND", 3), ("UGX", 0), ("UYI", 0), ("UYW", 4), ("VND", 0),
-    ("VUV", 0), ("XAF", 0), ("XOF", 0), ("XPF", 0),
+    ("BHD", 3),
+    ("BIF", 0),
+    ("CLF", 4),
+    ("CLP", 0),
+    ("DJF", 0),
+    ("GNF", 0),
+    ("IQD", 3),
+    ("ISK", 0),
+    ("JOD", 3),
+    ("JPY", 0),
+    ("KMF", 0),
+    ("KRW", 0),
+    ("KWD", 3),
+    ("LYD", 3),
+    ("OMR", 3),
+    ("PYG", 0),
+    ("RWF", 0),
+    ("TND", 3),
+    ("UGX", 0),
+    ("UYI", 0),
+    ("UYW", 4),
+    ("VND", 0),
+    ("VUV", 0),
+    ("XAF", 0),
+    ("XOF", 0),
+    ("XPF", 0),
 ];
 
 impl Currency {
@@ -183,7 +206,9 @@ mod tests {
 
     #[test]
     fn minor_units_follow_the_currency() {
-        for (text, minor) in [("12.50 EUR", 1250), ("1250 JPY", 1250), ("1.250 KWD", 1250), ("-0.01 USD", -1), ("12.500 EUR", 1250)] {
+        for (text, minor) in
+            [("12.50 EUR", 1250), ("1250 JPY", 1250), ("1.250 KWD", 1250), ("-0.01 USD", -1), ("12.500 EUR", 1250)]
+        {
             assert_eq!(money(text).to_minor(), Ok(minor), "{text}");
         }
         for text in ["12.505 EUR", "0.5 JPY", "0.0001 KWD"] {
@@ -199,7 +224,9 @@ mod tests {
 
     #[test]
     fn rounding_is_half_even() {
-        for (given, rounded) in [("0.125 EUR", "0.12 EUR"), ("0.135 EUR", "0.14 EUR"), ("2.5 JPY", "2 JPY"), ("0.0005 KWD", "0.000 KWD")] {
+        for (given, rounded) in
+            [("0.125 EUR", "0.12 EUR"), ("0.135 EUR", "0.14 EUR"), ("2.5 JPY", "2 JPY"), ("0.0005 KWD", "0.000 KWD")]
+        {
             assert_eq!(money(given).rounded(), money(rounded), "{given}");
         }
     }

@@ -4,8 +4,7 @@
 //! canonical place stay in `custom` (`c_` attributes) or `extra` (everything else), so nothing is lost on the way through.
 
 use crate::{
-    ChannelId, Currency, LineId, Money, OrderNumber, OrderRef, Quantity, ShipmentId, SiteId, Sku, Timestamp,
-    payment::Payment,
+    ChannelId, Currency, LineId, Money, OrderNumber, OrderRef, Quantity, ShipmentId, SiteId, Sku, Timestamp, payment::Payment,
 };
 use crossdock_value::Value;
 use rust_decimal::Decimal;

@@ -24,7 +24,8 @@ pub enum OutcomeClass {
 }
 
 impl OutcomeClass {
-    pub const ALL: [Self; 7] = [Self::Done, Self::Accepted, Self::Refused, Self::Retry, Self::Unknown, Self::Misconfigured, Self::Reversed];
+    pub const ALL: [Self; 7] =
+        [Self::Done, Self::Accepted, Self::Refused, Self::Retry, Self::Unknown, Self::Misconfigured, Self::Reversed];
 
     pub const fn as_str(self) -> &'static str {
         match self {

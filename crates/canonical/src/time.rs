@@ -117,7 +117,8 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<str>::deserialize(d)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not an RFC 3339 instant such as 2026-11-24T10:00:00Z")))
+        Self::parse(&text)
+            .ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not an RFC 3339 instant such as 2026-11-24T10:00:00Z")))
     }
 }
 
@@ -139,7 +140,10 @@ mod tests {
         for text in ["2026-11-24T10:00:00.000Z", "1999-12-31T23:59:59.999Z"] {
             assert_eq!(Timestamp::parse(text).map(|t| t.to_string()).as_deref(), Some(text));
         }
-        assert_eq!(Timestamp::parse("2026-11-24T10:00:00+01:00").map(|t| t.to_string()).as_deref(), Some("2026-11-24T09:00:00.000Z"));
+        assert_eq!(
+            Timestamp::parse("2026-11-24T10:00:00+01:00").map(|t| t.to_string()).as_deref(),
+            Some("2026-11-24T09:00:00.000Z")
+        );
         assert_eq!(Timestamp::parse("yesterday"), None);
     }
 

@@ -60,8 +60,8 @@ use crate::{
     kit::{Ends, with_consequences},
 };
 use crossdock_canonical::{LineId, Money, OrderRef, ShipmentId, Timestamp, shipment::ShipmentNotice};
-use rust_decimal::Decimal;
 use crossdock_value::Value;
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 

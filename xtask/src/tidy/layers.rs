@@ -61,71 +61,42 @@ struct Dependency {
 
 /// Reads the output of `cargo metadata --no-deps`.
 pub fn crates(metadata: &str) -> Result<Vec<Crate>, String> {
-    let metadata: Value =
-        serde_json::from_str(metadata).map_err(|error| format!("cargo metadata: {error}"))?;
+    let metadata: Value = serde_json::from_str(metadata).map_err(|error| format!("cargo metadata: {error}"))?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let root = text(&metadata["workspace_root"]);
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let crates = list(&metadata["packages"])
-        .into_iter()
-        .map(|package| Crate {
-            name: text(&package["name"]),
-            manifest: text(&package["manifest_path"])
-                .trim_start_matches(&root)
-                .trim_start_matches('/')
-                .to_owned(),
-            dependencies: list(&package["dependencies"])
-                .iter()
-                .map(|dependency| Dependency {
-                    name: text(&dependency["name"]),
-                    dev: dependency["kind"] == "dev",
-                })
-                .collect(),
-        });
+    let crates = list(&metadata["packages"]).into_iter().map(|package| Crate {
+        name: text(&package["name"]),
+        manifest: text(&package["manifest_path"]).trim_start_matches(&root).trim_start_matches('/').to_owned(),
+        dependencies: list(&package["dependencies"])
+            .iter()
+            .map(|dependency| Dependency { name: text(&dependency["name"]), dev: dependency["kind"] == "dev" })
+            .collect(),
+    });
     Ok(crates.collect())
 }
 
 pub fn check(crates: &[Crate]) -> Vec<Fault> {
     let mut faults = Vec::new();
     for one in crates {
-        let mut fault = |message: String| {
-            faults.push(Fault {
-                path: one.manifest.clone(),
-                line: 0,
-                message,
-            })
-        };
+        let mut fault = |message: String| faults.push(Fault { path: one.manifest.clone(), line: 0, message });
         let layer = rank(&one.name);
         if layer.is_none() && one.name != "xtask" {
-            fault(format!(
-                "`{}` is in no layer: give it its place in LAYERS (xtask/src/tidy/layers.rs)",
-                one.name
-            ));
+            fault(format!("`{}` is in no layer: give it its place in LAYERS (xtask/src/tidy/layers.rs)", one.name));
         }
         for dependency in &one.dependencies {
             let name = &dependency.name;
             if PURE.contains(&one.name.as_str()) && IMPURE.contains(&name.as_str()) {
-                fault(format!(
-                    "`{}` is pure and must not depend on `{name}`: pass the value in",
-                    one.name
-                ));
+                fault(format!("`{}` is pure and must not depend on `{name}`: pass the value in", one.name));
             }
             if name == "xtask" {
                 fault("nothing depends on xtask".to_owned());
             }
             let Some(below) = rank(name) else { continue };
             if ALONE.contains(&one.name.as_str()) {
-                fault(format!(
-                    "`{}` stands alone and must not depend on `{name}`",
-                    one.name
-                ));
-            } else if layer.is_some_and(|layer| below >= layer)
-                && !is_simulator_for_tests(dependency)
-            {
-                fault(format!(
-                    "`{}` must not depend on `{name}`, which lies above it",
-                    one.name
-                ));
+                fault(format!("`{}` stands alone and must not depend on `{name}`", one.name));
+            } else if layer.is_some_and(|layer| below >= layer) && !is_simulator_for_tests(dependency) {
+                fault(format!("`{}` must not depend on `{name}`, which lies above it", one.name));
             }
         }
     }
@@ -152,11 +123,7 @@ mod tests {
                 "dependencies":[{{"name":"{dependency}","kind":{kind}}}]}}]}}"#
         );
         let faults = check(&crates(&metadata).expect("well formed"));
-        faults
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("\n")
+        faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     }
 
     #[test]
@@ -175,46 +142,18 @@ mod tests {
     #[test]
     fn each_forbidden_arrow_is_named_at_its_manifest() {
         for (name, dependency, kind, told) in [
-            (
-                "crossdock-flows",
-                "crossdock-engine",
-                "null",
-                "which lies above it",
-            ),
-            (
-                "crossdock-value",
-                "crossdock-canonical",
-                "\"dev\"",
-                "which lies above it",
-            ),
-            (
-                "crossdock-connectors",
-                "crossdock-simulators",
-                "null",
-                "which lies above it",
-            ),
-            (
-                "crossdock-simulators",
-                "crossdock-value",
-                "null",
-                "stands alone",
-            ),
+            ("crossdock-flows", "crossdock-engine", "null", "which lies above it"),
+            ("crossdock-value", "crossdock-canonical", "\"dev\"", "which lies above it"),
+            ("crossdock-connectors", "crossdock-simulators", "null", "which lies above it"),
+            ("crossdock-simulators", "crossdock-value", "null", "stands alone"),
             ("xtask", "crossdock-value", "null", "stands alone"),
             ("crossdock-flows", "tokio", "null", "is pure"),
             ("crossdock-flows", "rusqlite", "\"dev\"", "is pure"),
-            (
-                "crossdock-server",
-                "xtask",
-                "null",
-                "nothing depends on xtask",
-            ),
+            ("crossdock-server", "xtask", "null", "nothing depends on xtask"),
             ("crossdock-shiny", "serde", "null", "is in no layer"),
         ] {
             let found = faults(name, dependency, kind);
-            assert!(
-                found.starts_with("crates/x/Cargo.toml: ") && found.contains(told),
-                "{name} -> {dependency}: {found}"
-            );
+            assert!(found.starts_with("crates/x/Cargo.toml: ") && found.contains(told), "{name} -> {dependency}: {found}");
         }
     }
 }

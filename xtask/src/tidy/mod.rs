@@ -37,11 +37,7 @@ impl File {
 
     /// A fault at a line, counted from one; line zero means the whole file.
     fn fault(&self, line: usize, message: impl Into<String>) -> Fault {
-        Fault {
-            path: self.path.clone(),
-            line,
-            message: message.into(),
-        }
+        Fault { path: self.path.clone(), line, message: message.into() }
     }
 }
 
@@ -70,10 +66,7 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
 /// Applies every rule to the checkout.
 pub fn check() -> Result<(), String> {
     let files = files()?;
-    let metadata = process::output(
-        &process::cargo(),
-        &["metadata", "--format-version", "1", "--no-deps"],
-    )?;
+    let metadata = process::output(&process::cargo(), &["metadata", "--format-version", "1", "--no-deps"])?;
     let mut faults = layers::check(&layers::crates(&metadata)?);
     faults.extend(modules::check(&files));
     faults.extend(text::check(&files));
@@ -89,25 +82,13 @@ pub fn check() -> Result<(), String> {
 
 /// Every text file that is committed or would be, so that build output and what git ignores are left alone.
 fn files() -> Result<Vec<File>, String> {
-    let list = process::output(
-        "git",
-        &[
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ],
-    )?;
+    let list = process::output("git", &["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
     let root = process::root();
     let mut files = Vec::new();
     for path in list.split('\0').filter(|path| !path.is_empty()) {
         match std::fs::read(root.join(path)) {
             // Not UTF-8: a picture or a font, nothing to read here.
-            Ok(bytes) => files.extend(String::from_utf8(bytes).ok().map(|text| File {
-                path: path.to_owned(),
-                text,
-            })),
+            Ok(bytes) => files.extend(String::from_utf8(bytes).ok().map(|text| File { path: path.to_owned(), text })),
             // Deleted and not yet committed, or a link to a folder.
             Err(_) => continue,
         }
@@ -117,8 +98,5 @@ fn files() -> Result<Vec<File>, String> {
 
 #[cfg(test)]
 pub fn planted(path: &str, text: &str) -> File {
-    File {
-        path: path.to_owned(),
-        text: text.to_owned(),
-    }
+    File { path: path.to_owned(), text: text.to_owned() }
 }

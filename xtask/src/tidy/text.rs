@@ -16,35 +16,15 @@ const SLEEPS: &[(&str, &str)] = &[];
 /// Words that mean unfinished or forgotten work, and what to do instead.
 const LEFTOVERS: &[(&str, &str)] = &[
     (concat!("dbg", "!("), "a debug print: delete it"),
-    (
-        concat!("todo", "!("),
-        "unfinished code: finish it, or leave it out",
-    ),
-    (
-        concat!("unimplemented", "!("),
-        "unfinished code: finish it, or leave it out",
-    ),
-    (
-        concat!("FIX", "ME"),
-        "a note to fix something: fix it, or open an issue",
-    ),
-    (
-        concat!("XX", "X:"),
-        "a note to fix something: fix it, or open an issue",
-    ),
-    (
-        concat!("#[igno", "re"),
-        "an ignored test proves nothing: assert what happens today and say why",
-    ),
+    (concat!("todo", "!("), "unfinished code: finish it, or leave it out"),
+    (concat!("unimplemented", "!("), "unfinished code: finish it, or leave it out"),
+    (concat!("FIX", "ME"), "a note to fix something: fix it, or open an issue"),
+    (concat!("XX", "X:"), "a note to fix something: fix it, or open an issue"),
+    (concat!("#[igno", "re"), "an ignored test proves nothing: assert what happens today and say why"),
 ];
 
 /// Folders that exist on one machine only.
-const MACHINE_PATHS: &[&str] = &[
-    concat!("/wo", "rk/"),
-    concat!("/tm", "p/"),
-    concat!("/ro", "ot/"),
-    concat!("/ho", "me/"),
-];
+const MACHINE_PATHS: &[&str] = &[concat!("/wo", "rk/"), concat!("/tm", "p/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
 
 /// Other people's files, kept as they came.
 const VENDORED: &[&str] = &["/vendor/", "/fixtures/", "/specs/"];
@@ -60,9 +40,7 @@ pub fn check(files: &[File]) -> Vec<Fault> {
             faults.extend(sleeps(file, SLEEPS));
         }
     }
-    faults.extend(stale(files, LONG, |file| {
-        file.text.lines().count() > LINES_MAX
-    }));
+    faults.extend(stale(files, LONG, |file| file.text.lines().count() > LINES_MAX));
     faults.extend(stale(files, SLEEPS, |file| !sleeps(file, &[]).is_empty()));
     faults
 }
@@ -74,17 +52,12 @@ fn is_vendored(file: &File) -> bool {
 
 /// The file's lines, counted from one.
 fn lines(file: &File) -> impl Iterator<Item = (usize, &str)> {
-    file.text
-        .lines()
-        .enumerate()
-        .map(|(index, line)| (index + 1, line))
+    file.text.lines().enumerate().map(|(index, line)| (index + 1, line))
 }
 
 fn leftovers(file: &File) -> Vec<Fault> {
     let found = lines(file).flat_map(|(number, line)| {
-        let hits = LEFTOVERS
-            .iter()
-            .filter(move |(word, _)| line.contains(word));
+        let hits = LEFTOVERS.iter().filter(move |(word, _)| line.contains(word));
         hits.map(move |(word, advice)| file.fault(number, format!("`{word}` is {advice}")))
     });
     found.collect()
@@ -95,26 +68,14 @@ fn machine_paths(file: &File) -> Vec<Fault> {
     let goes_on = |before: char| before.is_alphanumeric() || "._-~/}$)".contains(before);
     let stands_alone = |line: &str, at: usize| !line[..at].ends_with(goes_on);
     let found = lines(file).flat_map(|(number, line)| {
-        let hits = MACHINE_PATHS.iter().filter(move |path| {
-            line.match_indices(*path)
-                .any(|(at, _)| stands_alone(line, at))
-        });
-        hits.map(move |path| {
-            file.fault(
-                number,
-                format!("`{path}` is a path of one machine: use one from the root"),
-            )
-        })
+        let hits = MACHINE_PATHS.iter().filter(move |path| line.match_indices(*path).any(|(at, _)| stands_alone(line, at)));
+        hits.map(move |path| file.fault(number, format!("`{path}` is a path of one machine: use one from the root")))
     });
     found.collect()
 }
 
 fn module_docs(file: &File) -> Vec<Fault> {
-    let first = file
-        .text
-        .lines()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or_default();
+    let first = file.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     match first.strip_prefix("//!") {
         Some(words) if !words.trim().is_empty() => Vec::new(),
         _ => vec![file.fault(1, "begin the file with `//!` and what it is for")],
@@ -126,10 +87,7 @@ fn length(file: &File, allowed: &[(&str, &str)]) -> Vec<Fault> {
     if length <= LINES_MAX || allowed.iter().any(|(path, _)| *path == file.path) {
         return Vec::new();
     }
-    vec![file.fault(
-        0,
-        format!("{length} lines, more than {LINES_MAX}: split it by subject"),
-    )]
+    vec![file.fault(0, format!("{length} lines, more than {LINES_MAX}: split it by subject"))]
 }
 
 /// A sleep makes a test slow when it is long and flaky when it is short; wait for a condition, or hand time in.
@@ -144,10 +102,7 @@ fn sleeps(file: &File, allowed: &[(&str, &str)]) -> Vec<Fault> {
         in_tests |= line.trim_start().starts_with("#[cfg(test)]");
         let code = line.split("//").next().unwrap_or_default();
         if in_tests && code.contains(concat!("sle", "ep(")) {
-            faults.push(file.fault(
-                number,
-                "a test that sleeps is slow or flaky: wait for a condition, or hand the time in",
-            ));
+            faults.push(file.fault(number, "a test that sleeps is slow or flaky: wait for a condition, or hand the time in"));
         }
     }
     faults
@@ -155,16 +110,11 @@ fn sleeps(file: &File, allowed: &[(&str, &str)]) -> Vec<Fault> {
 
 /// An entry of a table that allows nothing any more is a fault itself.
 fn stale(files: &[File], table: &[(&str, &str)], still_needed: fn(&File) -> bool) -> Vec<Fault> {
-    let stale = table.iter().filter(|(path, _)| {
-        !files
-            .iter()
-            .any(|file| file.path == *path && still_needed(file))
-    });
+    let stale = table.iter().filter(|(path, _)| !files.iter().any(|file| file.path == *path && still_needed(file)));
     let fault = |(path, _): &(&str, &str)| Fault {
         path: (*path).to_owned(),
         line: 0,
-        message: "its entry in a table of xtask/src/tidy/text.rs is not needed any more: delete it"
-            .to_owned(),
+        message: "its entry in a table of xtask/src/tidy/text.rs is not needed any more: delete it".to_owned(),
     };
     stale.map(fault).collect()
 }
@@ -175,10 +125,7 @@ mod tests {
     use super::*;
 
     fn found(path: &str, text: &str) -> Vec<String> {
-        check(&[planted(path, text)])
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        check(&[planted(path, text)]).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -192,22 +139,14 @@ mod tests {
         for (word, _) in LEFTOVERS {
             let faults = found("crates/a/src/refund.rs", &format!("//! Refunds.\n{word}\n"));
             assert_eq!(faults.len(), 1, "{faults:?}");
-            assert!(
-                faults[0].starts_with("crates/a/src/refund.rs:2: "),
-                "{faults:?}"
-            );
+            assert!(faults[0].starts_with("crates/a/src/refund.rs:2: "), "{faults:?}");
         }
     }
 
     #[test]
     fn a_path_of_one_machine_is_found_in_any_kind_of_text() {
         for path in MACHINE_PATHS {
-            for line in [
-                format!("cd {path}here"),
-                format!("open(\"{path}x\")"),
-                format!("{path}x"),
-                format!("PATH=a:{path}b"),
-            ] {
+            for line in [format!("cd {path}here"), format!("open(\"{path}x\")"), format!("{path}x"), format!("PATH=a:{path}b")] {
                 assert_eq!(found("docs/guide.md", &line).len(), 1, "`{line}`");
             }
         }
@@ -215,12 +154,7 @@ mod tests {
 
     #[test]
     fn a_file_without_a_purpose_is_found() {
-        for text in [
-            "",
-            "fn refund() {}\n",
-            "//!\nfn refund() {}\n",
-            "// Refunds.\n",
-        ] {
+        for text in ["", "fn refund() {}\n", "//!\nfn refund() {}\n", "// Refunds.\n"] {
             assert_eq!(found("crates/a/src/refund.rs", text).len(), 1, "{text:?}");
         }
     }
@@ -230,51 +164,27 @@ mod tests {
         let long = format!("//! Refunds.\n{}", "// line\n".repeat(LINES_MAX));
         assert_eq!(found("crates/a/src/refund.rs", &long).len(), 1);
         let file = planted("crates/a/src/refund.rs", &long);
-        assert_eq!(
-            length(&file, &[("crates/a/src/refund.rs", "a table of codes")]),
-            Vec::new()
-        );
+        assert_eq!(length(&file, &[("crates/a/src/refund.rs", "a table of codes")]), Vec::new());
     }
 
     #[test]
     fn an_entry_that_allows_nothing_is_found() {
         let file = planted("crates/a/src/refund.rs", "//! Refunds.\n");
-        let table = [
-            ("crates/a/src/refund.rs", "was long"),
-            ("crates/a/src/gone.rs", "was there"),
-        ];
-        assert_eq!(
-            stale(&[file], &table, |file| file.text.lines().count()
-                > LINES_MAX)
-            .len(),
-            2
-        );
+        let table = [("crates/a/src/refund.rs", "was long"), ("crates/a/src/gone.rs", "was there")];
+        assert_eq!(stale(&[file], &table, |file| file.text.lines().count() > LINES_MAX).len(), 2);
     }
 
     #[test]
     fn a_sleep_is_found_in_tests_and_left_alone_elsewhere() {
         let call = concat!("std::thread::sle", "ep(pause);");
-        let inline =
-            format!("//! Refunds.\nfn f() {{ {call} }}\n#[cfg(test)]\nmod tests {{\n{call}\n}}\n");
+        let inline = format!("//! Refunds.\nfn f() {{ {call} }}\n#[cfg(test)]\nmod tests {{\n{call}\n}}\n");
         assert_eq!(
             found("crates/a/src/refund.rs", &inline),
-            [
-                "crates/a/src/refund.rs:5: a test that sleeps is slow or flaky: wait for a condition, or hand the time in"
-            ]
+            ["crates/a/src/refund.rs:5: a test that sleeps is slow or flaky: wait for a condition, or hand the time in"]
         );
-        for path in [
-            "crates/a/tests/it/refund.rs",
-            "crates/a/src/refund/tests.rs",
-        ] {
-            assert_eq!(
-                found(path, &format!("//! Refunds.\n{call}\n")).len(),
-                1,
-                "{path}"
-            );
+        for path in ["crates/a/tests/it/refund.rs", "crates/a/src/refund/tests.rs"] {
+            assert_eq!(found(path, &format!("//! Refunds.\n{call}\n")).len(), 1, "{path}");
         }
-        assert_eq!(
-            found("crates/a/src/refund.rs", &format!("//! Refunds.\n{call}\n")),
-            Vec::<String>::new()
-        );
+        assert_eq!(found("crates/a/src/refund.rs", &format!("//! Refunds.\n{call}\n")), Vec::<String>::new());
     }
 }

@@ -11,6 +11,7 @@ const SALE: &str = "sale.sale";
 const SHIPMENT: &str = "stock.shipment.out";
 const INVOICE: &str = "account.invoice";
 const PAYMENT: &str = "account.payment";
+const MOVE_LINE: &str = "account.move.line";
 
 /// Fields of a sale that scripts look at.
 const SALE_FIELDS: &[&str] = &[
@@ -284,7 +285,9 @@ fn unbooked(sale: &Value) -> Outcome {
 
 // -- deliver --
 
-const SHIPMENT_FIELDS: &[&str] = &["number", "state", "reference", "outgoing_moves"];
+const SHIPMENT_FIELDS: &[&str] = &["number", "state", "reference", "outgoing_moves", "_timestamp"];
+/// When to come back while another delivery holds what is left of the sale.
+const DELIVERY_AGAIN_MS: i64 = 2_000;
 
 fn shipments(s: &mut Script<'_>, sale: &Value) -> Run<Vec<Value>> {
     s.records(SHIPMENT, sale.get("shipments"), SHIPMENT_FIELDS)
@@ -311,8 +314,13 @@ pub(super) fn deliver(s: &mut Script<'_>, plan: &Value) -> Run<Outcome> {
                 if let Some(tracking) = plan.at("args.tracking").as_str() {
                     values.insert("shipping_reference", tracking);
                 }
-                s.change("model.stock.shipment.out.write", vec![value!([(id(&shipment))]), values])?;
+                claim(s, &shipment, values)?;
                 shipment
+            }
+            // What is left comes as a shipment of its own once the other one is done.
+            None if known.iter().any(|shipment| is_open(shipment) && !is_free(shipment)) => {
+                let text = "another delivery of the sale is under way";
+                return Ok(Outcome::retry("delivery_under_way", text).after_ms(DELIVERY_AGAIN_MS));
             }
             // Downloads, services and certificates leave without a shipment.
             None => return Ok(Outcome::done(value!({"delivery": null}))),
@@ -357,9 +365,27 @@ pub(super) fn deliver(s: &mut Script<'_>, plan: &Value) -> Run<Outcome> {
     Ok(Outcome::refused("stuck", "the shipment does not come to rest"))
 }
 
+fn is_open(shipment: &Value) -> bool {
+    !matches!(state(shipment), "done" | "cancelled" | "shipped")
+}
+
+/// No delivery has it yet.
+fn is_free(shipment: &Value) -> bool {
+    shipment.get("reference").as_str().is_none_or(str::is_empty)
+}
+
+/// Makes a shipment this delivery's. Two parcels may be told at once: the one that read it before the other wrote is turned away.
+fn claim(s: &mut Script<'_>, shipment: &Value, values: Value) -> Run<()> {
+    let mut read = value!({});
+    read.insert(format!("{SHIPMENT},{}", id(shipment)), shipment.get("_timestamp").clone());
+    let context = value!({"_timestamp": read});
+    s.change_within("model.stock.shipment.out.write", vec![value!([(id(shipment))]), values], context)?;
+    Ok(())
+}
+
 /// The open shipment that moves something of this delivery.
 fn choose(s: &mut Script<'_>, known: &[Value], sale_lines: &[Value], plan: &Value) -> Run<Option<Value>> {
-    for shipment in known.iter().filter(|shipment| !matches!(state(shipment), "done" | "cancelled" | "shipped")) {
+    for shipment in known.iter().filter(|shipment| is_open(shipment) && is_free(shipment)) {
         if leaving(s, shipment, sale_lines, plan)?.iter().any(|leaving| leaving.quantity > Decimal::ZERO) {
             return Ok(Some(shipment.clone()));
         }
@@ -426,11 +452,13 @@ pub(super) fn invoice(s: &mut Script<'_>, call: &Call, plan: &Value) -> Run<Outc
     if matches!(state(&invoice), "posted" | "paid") {
         return Ok(posted(call, &invoice));
     }
-    s.button(INVOICE, id(&invoice), "post")?;
+    // Two parcels ask for the one invoice of their sale, maybe at once.
+    let refusal = s.press(INVOICE, id(&invoice), "post")?;
     let invoice = s.record(INVOICE, id(&invoice), &["number", "state", "total_amount"])?;
-    match state(&invoice) {
-        "posted" | "paid" => Ok(posted(call, &invoice)),
-        other => Ok(Outcome::refused("stuck", format!("the invoice stays {other}"))),
+    match (state(&invoice), refusal) {
+        ("posted" | "paid", _) => Ok(posted(call, &invoice)),
+        (_, Some(message)) => Ok(Outcome::refused("user_error", message)),
+        (other, None) => Ok(Outcome::refused("stuck", format!("the invoice stays {other}"))),
     }
 }
 
@@ -439,9 +467,11 @@ fn posted(call: &Call, invoice: &Value) -> Outcome {
     Outcome::done(value!({"invoice": number})).with_identity("invoice", &*call.reference, number)
 }
 
+const PAYMENT_FIELDS: &[&str] = &["number", "state", "amount", "kind", "line"];
+
 fn find_payment(s: &mut Script<'_>, plan: &Value) -> Run<Option<Value>> {
     let domain = value!([["reference", "=", (plan.get("reference"))]]);
-    let found = s.search(PAYMENT, domain, &["number", "state", "amount", "kind"])?;
+    let found = s.search(PAYMENT, domain, PAYMENT_FIELDS)?;
     Ok(found.into_iter().find(|payment| state(payment) != "failed"))
 }
 
@@ -503,16 +533,54 @@ pub(super) fn pay(s: &mut Script<'_>, call: &Call, plan: &Value) -> Run<Outcome>
             "processing" => {
                 s.button(PAYMENT, payment_id, "succeed")?;
             }
-            "succeeded" => return Ok(Outcome::done(value!({"posting": (payment.get("number"))}))),
+            "succeeded" => {
+                reconcile(s, &payment)?;
+                return Ok(Outcome::done(value!({"posting": (payment.get("number"))})));
+            }
             other => return Ok(Outcome::refused("unexpected_state", format!("the payment is {other}"))),
         }
         let before = state(&payment).to_owned();
-        payment = s.record(PAYMENT, payment_id, &["number", "state", "amount", "kind"])?;
+        payment = s.record(PAYMENT, payment_id, PAYMENT_FIELDS)?;
         if state(&payment) == before {
             return Ok(Outcome::refused("stuck", format!("the payment stays {before}")));
         }
     }
     Ok(Outcome::refused("stuck", "the payment does not come to rest"))
+}
+
+/// Tryton reconciles what one payment pays whole. What several pay together is reconciled here, by the last of them: only then is the
+/// invoice paid.
+fn reconcile(s: &mut Script<'_>, payment: &Value) -> Run<()> {
+    let Some(lines) = together(s, payment)? else { return Ok(()) };
+    let refusal = s.try_wizard("account.move.reconcile_lines", "start", MOVE_LINE, &lines, None)?.err();
+    match refusal {
+        // Another payment of the same invoice may have been faster.
+        Some(message) if together(s, payment)?.is_some() => end(Outcome::refused("user_error", message)),
+        _ => Ok(()),
+    }
+}
+
+/// The lines of the books that several payments settle together, if they do and are not reconciled: the invoice's and each payment's.
+fn together(s: &mut Script<'_>, payment: &Value) -> Run<Option<Vec<i64>>> {
+    let fields = &["reconciliation", "account", "debit", "credit", "amount_second_currency"];
+    let line = value!([(payment.get("line"))]);
+    let Some(due) = s.records(MOVE_LINE, &line, fields)?.into_iter().next() else { return Ok(None) };
+    if !due.get("reconciliation").is_null() {
+        return Ok(None);
+    }
+    let domain = value!([["line", "=", (id(&due))], ["state", "=", "succeeded"]]);
+    let payments = s.search(PAYMENT, domain, &["amount", "clearing_move"])?;
+    let number = |record: &Value, field: &str| wire::read_decimal(record.get(field));
+    let paid: Decimal = payments.iter().filter_map(|payment| number(payment, "amount")).sum();
+    let in_books = number(&due, "debit").unwrap_or_default() - number(&due, "credit").unwrap_or_default();
+    if payments.len() < 2 || paid != number(&due, "amount_second_currency").unwrap_or(in_books).abs() {
+        return Ok(None);
+    }
+    let moves: Value = payments.iter().map(|payment| payment.get("clearing_move").clone()).collect();
+    let domain = value!([["move", "in", moves], ["account", "=", (due.get("account"))]]);
+    let mut lines = vec![id(&due)];
+    lines.extend(s.search(MOVE_LINE, domain, &["account"])?.iter().map(id));
+    Ok(Some(lines))
 }
 
 // -- probe --
@@ -522,7 +590,7 @@ pub(super) fn probe(s: &mut Script<'_>, call: &Call, plan: &Value) -> Run<Probe>
     if call.operation == Operation::ErpPostPayment {
         return Ok(match find_payment(s, plan)? {
             None => Probe::Absent,
-            Some(payment) if state(&payment) == "succeeded" => {
+            Some(payment) if state(&payment) == "succeeded" && together(s, &payment)?.is_none() => {
                 Probe::Complete(Outcome::done(value!({"posting": (payment.get("number"))})))
             }
             Some(_) => partial("payment"),

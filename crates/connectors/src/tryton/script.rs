@@ -154,7 +154,23 @@ impl<'e> Script<'e> {
 
     /// Runs a wizard to `state`. `form` is the state that asks first, and what of its defaults is answered otherwise.
     pub fn wizard(&mut self, name: &str, state: &str, model: &str, id: i64, form: Option<(&str, Answers)>) -> Run<Value> {
-        let context = value!({"active_model": model, "active_id": id, "active_ids": [id]});
+        match self.try_wizard(name, state, model, &[id], form)? {
+            Ok(result) => Ok(result),
+            Err(message) => end(Outcome::refused("user_error", message)),
+        }
+    }
+
+    /// The same on several records, where a rule may refuse it without ending the script.
+    pub fn try_wizard(
+        &mut self,
+        name: &str,
+        state: &str,
+        model: &str,
+        ids: &[i64],
+        form: Option<(&str, Answers)>,
+    ) -> Run<Result<Value, String>> {
+        let all: Value = ids.iter().map(|id| Value::from(*id)).collect();
+        let context = value!({"active_model": model, "active_id": (ids.first().copied()), "active_ids": all});
         let made = self.change_within(&format!("wizard.{name}.create"), Vec::new(), context.clone())?;
         let session = made.as_arr().and_then(|parts| parts.first()).cloned().unwrap_or_default();
         let execute = format!("wizard.{name}.execute");
@@ -171,7 +187,7 @@ impl<'e> Script<'e> {
             answers(&mut fields);
             data.insert(start, fields);
         }
-        let result = self.change_within(&execute, vec![session.clone(), data, state.into()], context)?;
+        let result = self.attempt(&execute, vec![session.clone(), data, state.into()], Nature::Change, context)?;
         // The server keeps a wizard until it is told to forget it.
         self.change(&format!("wizard.{name}.delete"), vec![session])?;
         Ok(result)

@@ -1,3 +1,5 @@
+//! A stored order, traced to text.
+
 use super::*;
 use crate::exit::Failure;
 use crossdock_canonical::{Operation, SystemName, Timestamp};

@@ -10,6 +10,11 @@ pub(super) fn expiry_timer(payment: &str) -> String {
     format!("expiry/{payment}")
 }
 
+/// The last capture gives the rest of the authorization back, so it may not overtake one whose end is open.
+fn is_capture_under_way(operation: &Operation) -> bool {
+    operation.step == Step::CaptureTender && !operation.is_through()
+}
+
 impl Account {
     pub(super) fn decide(&self, policy: &Policy) -> Plan {
         let effects = self.effects(policy);
@@ -29,7 +34,10 @@ impl Account {
         for tender in &self.tenders {
             let Some(terms) = policy.payment.methods.get(&tender.method) else { continue };
             let Some(system) = &terms.system else { continue };
-            for operation in tender.operations.iter().filter(|op| op.state == OpState::Requested) {
+            for (at, operation) in tender.operations.iter().enumerate().filter(|(_, op)| op.state == OpState::Requested) {
+                if operation.last && tender.operations[..at].iter().any(is_capture_under_way) {
+                    continue;
+                }
                 effects.push(Effect {
                     step: operation.step.name(),
                     intent: operation.intent.clone(),

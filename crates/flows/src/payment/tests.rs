@@ -311,6 +311,23 @@ fn scenario_13_an_authorization_about_to_expire_is_renewed_captured_or_held() {
     assert_eq!(books(&world)["p1"].captured, money("30.00 EUR").amount);
 }
 
+/// The last capture gives the rest back: before an earlier one, it would take that one's money away.
+#[test]
+fn the_last_capture_waits_for_those_before_it() {
+    let mut world = account("CREDIT_CARD 30.00").script("capture-tender:p1/s1", Script::Silent);
+    world.run();
+    give(&mut world, "capture", "10.00", "s1");
+    world.run();
+    let last = value!({"amount": {"amount": "20.00", "currency": "EUR"}, "shipment": "s2", "final": true});
+    world.command("capture", last, "s2");
+    world.run();
+    assert_eq!(world.names(), ["authorize-tender:p1", "capture-tender:p1/s1"], "it overtook one whose end is open");
+    world.settle("capture-tender", "p1/s1", Outcome::done(Value::Null));
+    world.run();
+    assert_eq!(world.names().last().map(String::as_str), Some("capture-tender:p1/s2"));
+    assert_eq!(books(&world)["p1"].captured, money("30.00 EUR").amount);
+}
+
 #[test]
 fn a_capture_the_provider_refuses_is_a_persons_and_the_reply_waits() {
     let mut world = account("CREDIT_CARD 30.00").script("capture-tender", Script::Refused("insufficient"));

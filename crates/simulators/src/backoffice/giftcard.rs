@@ -154,7 +154,8 @@ impl GiftCards {
         }
         // The last capture gives back what it leaves.
         let rest = own.amount - own.captured - own.voided;
-        let left = if operation == "capture" && body.get("final").and_then(Json::as_bool) == Some(true) { rest } else { Decimal::ZERO };
+        let left =
+            if operation == "capture" && body.get("final").and_then(Json::as_bool) == Some(true) { rest } else { Decimal::ZERO };
         own.voided += left;
         let given_back = if operation == "capture" { left } else { amount };
         if let Some(card) = self.cards.get_mut(&own.card) {

@@ -5,8 +5,10 @@
 //! counts the calls in the child and ends it before the one whose turn it is. Each life gets new systems and a new store, and after
 //! its death a second hub without the shim must bring the order to its end.
 //!
-//! Two lives that nobody kills are compared first. Their calls are the same as far as sockets let them be; `Report::same_calls` and
-//! `first_difference` say how far.
+//! Two lives that nobody kills are compared first. What remains open between them: how many pages a commit appends (keys are hashes
+//! and sealed bytes are random, so rows fall on pages differently), and the order of calls that belong to different systems and are
+//! under way at once, because answers come through sockets. So a row of writes to one file counts as one call, and the report says
+//! whether the lists are the same in order, or the same but for the order.
 
 use super::{
     judge::judge,
@@ -52,7 +54,7 @@ pub(super) struct Report {
     calls: usize,
     /// By call and what it was made on.
     kinds: BTreeMap<String, u64>,
-    /// Whether two such lives made the same calls in the same order.
+    /// Whether two such lives made the same calls in the same order, a row of writes to one file taken as one.
     same_calls: bool,
     /// Whether they made the same calls in any order.
     same_calls_in_any_order: bool,
@@ -90,11 +92,13 @@ pub(super) async fn campaign(setting: &Setting) -> Result<Report, String> {
     let second = stage.life("clean-2", None).await?;
     if let Some(folder) = &setting.keep {
         let keep = |name: &str, life: &Life| fs::write(folder.join(name), life.calls.join("\n"));
-        fs::create_dir_all(folder).and_then(|()| keep("calls-1", &first)).and_then(|()| keep("calls-2", &second)).map_err(|e| {
-            format!("the calls cannot be kept in {}: {e}", folder.display())
-        })?;
+        fs::create_dir_all(folder)
+            .and_then(|()| keep("calls-1", &first))
+            .and_then(|()| keep("calls-2", &second))
+            .map_err(|e| format!("the calls cannot be kept in {}: {e}", folder.display()))?;
     }
-    let mut findings: Vec<String> = first.findings.iter().chain(&second.findings).map(|f| format!("nobody ended it: {f}")).collect();
+    let mut findings: Vec<String> =
+        first.findings.iter().chain(&second.findings).map(|f| format!("nobody ended it: {f}")).collect();
     let calls = first.calls.len().max(second.calls.len()) as u64;
     let last = setting.from.saturating_add(setting.count).min(calls + 1);
     let next = AtomicU64::new(setting.from);
@@ -117,10 +121,11 @@ pub(super) async fn campaign(setting: &Setting) -> Result<Report, String> {
             }
         }
     };
-    // Two at once: most of a life is waiting.
-    let (one, two) = tokio::join!(lane(), lane());
-    one.and(two)?;
+    // Four at once: most of a life is waiting.
+    let (a, b, c, d) = tokio::join!(lane(), lane(), lane(), lane());
+    a.and(b).and(c).and(d)?;
     findings.extend(found.into_inner().unwrap_or_else(PoisonError::into_inner));
+    let (one, two) = (in_rows(&first.calls), in_rows(&second.calls));
     let sorted = |calls: &[String]| {
         let mut calls = calls.to_vec();
         calls.sort_unstable();
@@ -134,9 +139,9 @@ pub(super) async fn campaign(setting: &Setting) -> Result<Report, String> {
         seed: setting.seed,
         calls: first.calls.len(),
         kinds,
-        same_calls: first.calls == second.calls,
-        same_calls_in_any_order: sorted(&first.calls) == sorted(&second.calls),
-        first_difference: difference(&first.calls, &second.calls),
+        same_calls: one == two,
+        same_calls_in_any_order: sorted(&one) == sorted(&two),
+        first_difference: difference(&one, &two),
         deaths: deaths.into_inner(),
         survived: survived.into_inner(),
         seconds: watch.elapsed().0 as f64 / 1_000.0,
@@ -144,6 +149,13 @@ pub(super) async fn campaign(setting: &Setting) -> Result<Report, String> {
         verdict: "",
     };
     Ok(Report { verdict: report.word(), ..report })
+}
+
+/// Repetitions of a call as one.
+fn in_rows(calls: &[String]) -> Vec<String> {
+    let mut calls = calls.to_vec();
+    calls.dedup();
+    calls
 }
 
 fn difference(first: &[String], second: &[String]) -> String {
@@ -161,7 +173,8 @@ impl Stage {
     /// A life with new systems and a new store, a second one if it was ended, and the verdict.
     async fn life(&self, name: &str, die_at: Option<u64>) -> Result<Life, String> {
         let folder = Scratch::within(self.scratch.path(), name)?;
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).map_err(|e| format!("no free port: {e}"))?;
+        let address =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).map_err(|e| format!("no free port: {e}"))?;
         let shop = self.shop(format!("http://{address}")).await?;
         let list = folder.path().join("calls");
         let log = folder.path().join("log");
@@ -190,7 +203,8 @@ impl Stage {
             let told = fs::read_to_string(&log).unwrap_or_default();
             findings.push(format!("the hub ended with {ended}: {}", told.lines().last().unwrap_or_default()));
         }
-        let store = SqliteStore::open(&Options::new(folder.path().join(FILE))).map_err(|e| format!("the store does not open: {e}"))?;
+        let store =
+            SqliteStore::open(&Options::new(folder.path().join(FILE))).map_err(|e| format!("the store does not open: {e}"))?;
         let judged = judge(&shop, &store).await?;
         findings.extend(judged.findings);
         findings.extend(judged.unexpected);
@@ -203,7 +217,7 @@ impl Stage {
         config.payment.multicapture = true;
         config.orders.sites = vec!["RefArch-DE".into()];
         let pace = &mut config.warehouse;
-        (pace.pick_after_ms, pace.pack_after_ms, pace.ship_after_ms) = ((400, 400), (400, 400), (400, 400));
+        (pace.pick_after_ms, pace.pack_after_ms, pace.ship_after_ms) = ((200, 200), (200, 200), (200, 200));
         (pace.split_rate, pace.short_pick_rate) = (0.0, 0.0);
         let mut world = World::new(self.seed, config.clone());
         let placed = Clock::System.now().0 - 10_000;
@@ -245,7 +259,8 @@ impl Stage {
 fn shim(folder: &Path) -> Result<PathBuf, String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("shim/kill.c");
     let shim = folder.join("kill.so");
-    let built = std::process::Command::new("cc").args(["-O1", "-shared", "-fPIC", "-o"]).arg(&shim).arg(&source).arg("-ldl").status();
+    let built =
+        std::process::Command::new("cc").args(["-O1", "-shared", "-fPIC", "-o"]).arg(&shim).arg(&source).arg("-ldl").status();
     match built {
         Ok(status) if status.success() => Ok(shim),
         Ok(status) => Err(format!("{} does not compile: {status}", source.display())),
@@ -272,7 +287,10 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, calls, deaths, survived, seconds, .. } = self;
-        writeln!(f, "one order of seed {seed}: {calls} state-changing calls, {deaths} deaths, {survived} survived, in {seconds:.0} s")?;
+        writeln!(
+            f,
+            "one order of seed {seed}: {calls} state-changing calls, {deaths} deaths, {survived} survived, in {seconds:.0} s"
+        )?;
         for (kind, count) in &self.kinds {
             writeln!(f, "  {kind:<40}{count:>6}")?;
         }

@@ -169,7 +169,8 @@ fn landscape(folder: &Path) -> std::io::Result<()> {
     copy(&from, to)?;
     let node = to.join("crossdock.yaml");
     let store = folder.join(STORE).display().to_string();
-    let text = fs::read_to_string(&node)?.replace("crossdock-demo.db", &store).replace("reconcile_every: 5m", "reconcile_every: 15s");
+    let text =
+        fs::read_to_string(&node)?.replace("crossdock-demo.db", &store).replace("reconcile_every: 5m", "reconcile_every: 15s");
     fs::write(node, text)
 }
 

@@ -69,9 +69,9 @@ pub(super) async fn judge(shop: &Shop, store: &dyn ReadStore) -> Result<Judged, 
         if !fits(&expectation.expected_end, &end) {
             let (stage, waits) = process.map(|p| (&*p.stage, &*p.waiting_for)).unwrap_or_default();
             let Expectation { site, order, kind, expected_end, .. } = expectation;
-            judged
-                .unexpected
-                .push(format!("{site}/{order} ({kind:?}): expected {expected_end:?}, found {end}; stage {stage}; waits for {waits:?}"));
+            judged.unexpected.push(format!(
+                "{site}/{order} ({kind:?}): expected {expected_end:?}, found {end}; stage {stage}; waits for {waits:?}"
+            ));
         }
         *judged.ends.entry(end).or_default() += 1;
     }

@@ -19,8 +19,10 @@ const LATE_MS: (u64, u64) = (100, 4_500);
 const TICK: Duration = Duration::millis(50);
 /// How long the last hub may take to bring everything to its end.
 const SETTLE_MAX: Duration = Duration::seconds(240);
-/// How long nothing may be written in any ledger before the run counts as settled.
+/// How long nothing may be written in any ledger before the run counts as settled ...
 const QUIET: Duration = Duration::seconds(12);
+/// ... and how long while orders are still under way: a breaker and a backoff may hold them for a minute.
+const QUIET_UNDER_WAY: Duration = Duration::seconds(75);
 /// How often a hub that has not settled is started again.
 const ROUNDS: u32 = 3;
 
@@ -133,8 +135,12 @@ async fn settle(ground: &Ground, shop: &mut Shop) -> Result<Judged, String> {
         let mut hub = ground.start(&shop.systems)?;
         hub.is_up().await?;
         let (whole, mut quiet, mut rows) = (Stopwatch::start(), Stopwatch::start(), shop.rows());
-        while whole.elapsed() < SETTLE_MAX && quiet.elapsed() < QUIET {
+        while whole.elapsed() < SETTLE_MAX {
             clock::pause(Duration::millis(200)).await;
+            let enough = if shop.under_way() == 0 { QUIET } else { QUIET_UNDER_WAY };
+            if quiet.elapsed() >= enough {
+                break;
+            }
             let now = shop.rows();
             if now != rows {
                 (quiet, rows) = (Stopwatch::start(), now);
@@ -177,7 +183,10 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, kills, early, orders, seconds, seconds_a_kill, .. } = self;
-        writeln!(f, "{kills} kills of seed {seed} in {seconds:.0} s, {seconds_a_kill:.1} s each, {early} before it listened; {orders} orders")?;
+        writeln!(
+            f,
+            "{kills} kills of seed {seed} in {seconds:.0} s, {seconds_a_kill:.1} s each, {early} before it listened; {orders} orders"
+        )?;
         writeln!(f, "under way at a kill: {:.0} on average, {} at most", self.in_flight_mean, self.in_flight_most)?;
         writeln!(f, "start until listening: {:.0} ms on average, {} at most", self.start_ms_mean, self.start_ms_most)?;
         writeln!(f, "settled {} s after the last kill", self.settled_after_s)?;

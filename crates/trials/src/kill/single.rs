@@ -53,7 +53,9 @@ async fn live(folder: &Path) -> Result<(), String> {
     let options = crossdock_store::sqlite::Options { readers: 1, ..crossdock_store::sqlite::Options::new(folder.join(FILE)) };
     let store = Arc::new(SqliteStore::open(&options).map_err(|e| e.to_string())?);
     let options = Options { reconcile_every: None, ..Options::default() };
-    let running = Running::start(Arc::new(Still(store.clone())), store.clone(), wiring, Clock::System, options).await.map_err(|e| e.to_string())?;
+    let running = Running::start(Arc::new(Still(store.clone())), store.clone(), wiring, Clock::System, options)
+        .await
+        .map_err(|e| e.to_string())?;
     let auth = Auth::new(Principals::default(), false, crossdock_server::random::system).map_err(|e| e.to_string())?;
     let listen = environment(LISTEN).ok_or(format!("{LISTEN} is not set"))?;
     let listener = TcpListener::bind(&listen).await.map_err(|e| format!("{listen}: {e}"))?;

@@ -4,8 +4,8 @@
 
 use crossdock_canonical::Timestamp;
 use crossdock_store::{
-    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxRow, Intake, Lease, Loaded, PayloadHash, ProcessKey, Reply,
-    SqliteStore, Store, Transition, TransitionId, conformance::wait,
+    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxRow, Intake, Lease, Loaded, PayloadHash, ProcessKey,
+    Reply, SqliteStore, Store, Transition, TransitionId, conformance::wait,
 };
 use std::{future::ready, sync::Arc};
 

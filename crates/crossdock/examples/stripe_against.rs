@@ -185,7 +185,7 @@ impl Merchant {
     }
 
     async fn exchange(&self, request: Request) -> Exchange {
-        let answer = self.client.send(&self.system, request.clone(), CALL_MAX).await;
+        let answer = self.client.send(&self.system, &request, CALL_MAX).await;
         Exchange { request, answer }
     }
 

@@ -125,9 +125,10 @@ async fn start(args: &Args, folder: &Path) -> Result<Demo, String> {
     config.payment.multicapture = true;
     let channel = config.storefront.channel.clone();
     let now: serve::Clock = Arc::new(|| Clock::System.now().0);
-    let systems = serve::start(World::new(args.seed, config), serve::Options { ports: Default::default(), hub: None, clock: now })
-        .await
-        .map_err(|e| format!("a simulator cannot listen: {e}"))?;
+    let systems =
+        serve::start(World::new(args.seed, config), serve::Options { ports: Default::default(), hub: None, clock: now })
+            .await
+            .map_err(|e| format!("a simulator cannot listen: {e}"))?;
     let systems = Arc::new(systems);
 
     let landscape = match &args.landscape {
@@ -152,7 +153,8 @@ async fn start(args: &Args, folder: &Path) -> Result<Demo, String> {
         core.stray_after = Duration::seconds(15);
     }
     let options = Options { core, reconcile_every: Some(Duration::minutes(1)), ..Options::default() };
-    let running = Running::start(store.clone(), store.clone(), wiring, Clock::System, options).await.map_err(|e| e.to_string())?;
+    let running =
+        Running::start(store.clone(), store.clone(), wiring, Clock::System, options).await.map_err(|e| e.to_string())?;
 
     let (listener, address) = listen(args.listen).await?;
     let auth = Auth::new(Principals::default(), false, crossdock_server::random::system).map_err(|e| e.to_string())?;
@@ -211,7 +213,12 @@ fn place(demo: &Demo) -> Expectation {
     let expectation = demo.systems.world().place_next(demo.hub.now().0);
     demo.systems.wake();
     if let Some(after) = expectation.cancel_after_ms {
-        tokio::spawn(cancel(demo.hub.clone(), demo.channel.clone(), expectation.clone(), Duration(i64::try_from(after).unwrap_or(0))));
+        tokio::spawn(cancel(
+            demo.hub.clone(),
+            demo.channel.clone(),
+            expectation.clone(),
+            Duration(i64::try_from(after).unwrap_or(0)),
+        ));
     }
     expectation
 }

@@ -2,12 +2,12 @@
 
 use crossdock_canonical::{ChannelId, Duration, Role, SiteId};
 use crossdock_connect::{config::SystemConfig, secret::Secrets};
+use crossdock_engine::shell::schedule;
 use crossdock_engine::{
     Driver, FlowDriver, Pinned, PolicySource, Stray, System, Wiring,
     wiring::{Limits, pin},
 };
 use crossdock_flows::{order::OrderFlow, payment::PaymentFlow};
-use crossdock_engine::shell::schedule;
 use crossdock_landscape::{Job, Known, Landscape, LoadError, Missed};
 use crossdock_value::Value;
 use std::{path::Path, sync::Arc};
@@ -30,14 +30,23 @@ pub fn landscape(dir: &Path) -> Result<Landscape, WiringError> {
 pub fn known() -> Known<'static> {
     static NAMES: std::sync::LazyLock<Vec<&'static str>> =
         std::sync::LazyLock::new(|| crossdock_connectors::registry::CONNECTORS.iter().map(|(name, _)| *name).collect());
-    Known { connectors: &NAMES, faults: &|config: &SystemConfig| crossdock_connectors::registry::build(config, &Secrets::placeholders()).err().unwrap_or_default() }
+    Known {
+        connectors: &NAMES,
+        faults: &|config: &SystemConfig| {
+            crossdock_connectors::registry::build(config, &Secrets::placeholders()).err().unwrap_or_default()
+        },
+    }
 }
 
 /// How often storefronts are polled.
 const POLL_EVERY: Duration = Duration::seconds(2);
 
 /// Wires the engine to a landscape's systems.
-pub fn wire(landscape: &Arc<Landscape>, environment: &dyn Fn(&str) -> Option<String>, poll_every: Option<Duration>) -> Result<Wiring, WiringError> {
+pub fn wire(
+    landscape: &Arc<Landscape>,
+    environment: &dyn Fn(&str) -> Option<String>,
+    poll_every: Option<Duration>,
+) -> Result<Wiring, WiringError> {
     let secrets = Secrets::new(|reference| crossdock_landscape::read_secret(reference, &|name: &str| std::env::var(name).ok()));
     let mut systems = Vec::new();
     for system in landscape.systems() {

@@ -62,7 +62,11 @@ pub async fn run(args: Args) -> ExitCode {
     if let Some(token) = first {
         println!("first sign-in: http://{listen}/sign-in with the token {token}");
     }
-    let app = App::new(running.clone(), store.clone(), store, Arc::new(auth)).with_landscape(format!("{}, landscape {}", node.name, landscape.hash()));
+    let app = App::new(running.clone(), store.clone(), store, Arc::new(auth)).with_landscape(format!(
+        "{}, landscape {}",
+        node.name,
+        landscape.hash()
+    ));
     let served = crossdock_server::serve(listener, crossdock_server::router(app), stop_signal()).await;
     running.stop();
     match served {

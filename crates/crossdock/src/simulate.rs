@@ -29,7 +29,9 @@ pub struct Args {
 
 pub async fn run(args: Args) -> ExitCode {
     let ports: BTreeMap<String, u16> = match args.port {
-        Some(first) => crossdock_simulators::SYSTEMS.iter().zip(first..).map(|(system, port)| ((*system).to_owned(), port)).collect(),
+        Some(first) => {
+            crossdock_simulators::SYSTEMS.iter().zip(first..).map(|(system, port)| ((*system).to_owned(), port)).collect()
+        }
         None => BTreeMap::new(),
     };
     let clock = Arc::new(|| Clock::System.now().0);

@@ -1,8 +1,8 @@
 //! Lets the core run any flow without knowing its types.
 
 use crossdock_canonical::Timestamp;
-use crossdock_value::Value;
 use crossdock_flows::{Answer, Flow, Input, Plan, Policy};
+use crossdock_value::Value;
 use serde_json::value::RawValue;
 use std::{any::Any, marker::PhantomData, sync::Arc};
 

@@ -10,9 +10,7 @@ use crossdock_connect::{
     Exchange, Message, Next, NextPoll, NextProbe, Probe, Token, TransportError,
     http::{Request, Response},
 };
-use crossdock_store::{
-    Accepted, Addressee, Committed, CursorWrite, InboxRow, Intake, ProcessKey, Store, StoreError,
-};
+use crossdock_store::{Accepted, Addressee, Committed, CursorWrite, InboxRow, Intake, ProcessKey, Store, StoreError};
 use crossdock_value::Value;
 use sha2::{Digest, Sha256};
 use std::{
@@ -207,7 +205,8 @@ impl<N: Network> Simulated<N> {
             }
         }
         self.step(Input::Start);
-        let mut polled: Vec<SystemName> = self.wiring.systems.values().filter(|s| s.poll_every.is_some()).map(|s| s.name.clone()).collect();
+        let mut polled: Vec<SystemName> =
+            self.wiring.systems.values().filter(|s| s.poll_every.is_some()).map(|s| s.name.clone()).collect();
         polled.sort();
         for system in polled {
             self.schedule(Duration::millis(1), Event::Poll(system));
@@ -360,7 +359,13 @@ impl<N: Network> Simulated<N> {
     }
 
     /// One request with credentials, as the HTTP client does it: a token where one is needed, renewed once when rejected.
-    fn exchange(&mut self, system: &System, request: &Request, timeout: Duration, renewed: &mut bool) -> (Result<Response, TransportError>, Duration) {
+    fn exchange(
+        &mut self,
+        system: &System,
+        request: &Request,
+        timeout: Duration,
+        renewed: &mut bool,
+    ) -> (Result<Response, TransportError>, Duration) {
         let mut signed = request.clone();
         let mut waited = Duration(0);
         if signed.authorize {
@@ -375,7 +380,9 @@ impl<N: Network> Simulated<N> {
         let (answer, took) = self.network.send(&system.name, &signed, self.now);
         let took = waited_for(waited, took);
         match answer {
-            Ok(response) if response.status == 401 && signed.authorize && !*renewed && system.connector.token_request().is_some() => {
+            Ok(response)
+                if response.status == 401 && signed.authorize && !*renewed && system.connector.token_request().is_some() =>
+            {
                 *renewed = true;
                 self.tokens.remove(&system.name);
                 let (answer, again) = self.exchange(system, request, timeout, renewed);

@@ -31,12 +31,16 @@ impl Flow for Stray {
 
     fn hear(_: &State, input: &Input, _: &Policy, _: Timestamp) -> Heard<Event> {
         match input {
-            Input::Message { from, kind, .. } => Heard::events(vec![Event::Arrived { from: from.to_string(), kind: kind.clone() }]),
+            Input::Message { from, kind, .. } => {
+                Heard::events(vec![Event::Arrived { from: from.to_string(), kind: kind.clone() }])
+            }
             Input::Command { name, body, .. } if name == "close" => {
                 let reason = body.get("reason").as_str().unwrap_or_default().to_owned();
                 Heard::taken(vec![Event::Closed { reason }])
             }
-            Input::Command { name, .. } => Heard::refused("unknown_command", format!("a stray message takes only `close`, not {name}")),
+            Input::Command { name, .. } => {
+                Heard::refused("unknown_command", format!("a stray message takes only `close`, not {name}"))
+            }
             Input::Settled { .. } | Input::Skipped { .. } | Input::Timer { .. } => Heard::nothing(),
         }
     }

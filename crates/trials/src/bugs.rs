@@ -107,7 +107,8 @@ fn campaign(args: &Args) -> Result<bool, String> {
     let bugs: Vec<Bug> = all()?.into_iter().filter(wanted).skip(args.seed).take(args.count).collect();
     let root = workspace();
     if args.dry {
-        let ends = bugs.iter().map(|bug| if can_be_planted(&root, bug) { End::Plantable } else { End::Stale }).collect::<Vec<_>>();
+        let ends =
+            bugs.iter().map(|bug| if can_be_planted(&root, bug) { End::Plantable } else { End::Stale }).collect::<Vec<_>>();
         return Ok(report(args, &bugs, &ends));
     }
     let copy = Copy::of(&root).map_err(|e| format!("the workspace cannot be copied: {e}"))?;
@@ -122,7 +123,8 @@ fn campaign(args: &Args) -> Result<bool, String> {
 }
 
 fn report(args: &Args, bugs: &[Bug], ends: &[End]) -> bool {
-    let lines: Vec<Line<'_>> = bugs.iter().zip(ends).map(|(bug, end)| Line { name: &bug.name, test: &bug.test, end: *end }).collect();
+    let lines: Vec<Line<'_>> =
+        bugs.iter().zip(ends).map(|(bug, end)| Line { name: &bug.name, test: &bug.test, end: *end }).collect();
     let well = ends.iter().filter(|end| matches!(end, End::Caught | End::Plantable)).count();
     if args.json {
         println!("{}", serde_json::json!({"bugs": bugs.len(), "caught": well, "lines": lines}));
@@ -217,7 +219,8 @@ impl Copy {
             "lib" => command.arg("--lib"),
             other => command.args(["--test", other]),
         };
-        let output = command.args(["--", "--exact"]).args(tests).output().map_err(|e| format!("`timeout` cannot be started: {e}"))?;
+        let output =
+            command.args(["--", "--exact"]).args(tests).output().map_err(|e| format!("`timeout` cannot be started: {e}"))?;
         Ok(Ran { built: true, text: String::from_utf8_lossy(&output.stdout).into_owned() })
     }
 }

@@ -126,7 +126,8 @@ fn campaign(args: &Args) -> Result<Report, String> {
     });
     let mut report = total.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     if setting.faults {
-        report.idle_faults = weather::CLASSES.iter().filter(|class| !report.faults.contains_key(**class)).map(|c| (*c).to_owned()).collect();
+        report.idle_faults =
+            weather::CLASSES.iter().filter(|class| !report.faults.contains_key(**class)).map(|c| (*c).to_owned()).collect();
         report.faults_an_order = report.faults.values().sum::<u64>() as f64 / report.orders.max(1) as f64;
     }
     Ok(report)
@@ -192,7 +193,10 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { worlds, orders, orders_a_minute, seconds, first_seed, steps, repeated, .. } = self;
-        writeln!(f, "{worlds} worlds from seed {first_seed}, {orders} orders in {seconds:.1} s: {orders_a_minute} orders a minute")?;
+        writeln!(
+            f,
+            "{worlds} worlds from seed {first_seed}, {orders} orders in {seconds:.1} s: {orders_a_minute} orders a minute"
+        )?;
         writeln!(f, "{steps} steps; {repeated} worlds run twice with equal traces")?;
         for (end, count) in &self.ends {
             writeln!(f, "  {end:<32}{count:>9}")?;

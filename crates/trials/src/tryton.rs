@@ -34,9 +34,9 @@ pub struct Args {
     /// Cut connections at random, and kill and restart Tryton.
     #[arg(long)]
     faults: bool,
-    /// Orders under way at once.
-    #[arg(long, default_value_t = 16)]
-    in_flight: usize,
+    /// Orders under way at once [default: 16, with --faults 40].
+    #[arg(long)]
+    in_flight: Option<usize>,
     /// Keep the hub's landscape, store and log in this folder.
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,

@@ -304,7 +304,8 @@ pub(super) fn deliver(s: &mut Script<'_>, plan: &Value) -> Run<Outcome> {
     let sale = needed_sale(s, plan)?;
     let reference = plan.get("reference").as_str().unwrap_or("");
     let known = shipments(s, &sale)?;
-    let sale_lines = s.search("sale.line", value!([["sale", "=", (id(&sale))]]), &["description", "product", "quantity"])?;
+    let sale_lines =
+        s.search("sale.line", value!([["sale", "=", (id(&sale))]]), &["description", "quantity", "quantity_to_ship"])?;
     let ours = known.iter().find(|shipment| shipment.get("reference").as_str() == Some(reference)).cloned();
     let mut shipment = match ours {
         Some(shipment) => shipment,
@@ -318,7 +319,7 @@ pub(super) fn deliver(s: &mut Script<'_>, plan: &Value) -> Run<Outcome> {
                 shipment
             }
             // What is left comes as a shipment of its own once the other one is done.
-            None if known.iter().any(|shipment| is_open(shipment) && !is_free(shipment)) => {
+            None if has_goods(&sale_lines, plan) && known.iter().any(|shipment| is_open(shipment) && !is_free(shipment)) => {
                 let text = "another delivery of the sale is under way";
                 return Ok(Outcome::retry("delivery_under_way", text).after_ms(DELIVERY_AGAIN_MS));
             }
@@ -372,6 +373,13 @@ fn is_open(shipment: &Value) -> bool {
 /// No delivery has it yet.
 fn is_free(shipment: &Value) -> bool {
     shipment.get("reference").as_str().is_none_or(str::is_empty)
+}
+
+/// Whether something of this delivery is shipped at all: services have nothing to ship, not even none.
+fn has_goods(sale_lines: &[Value], plan: &Value) -> bool {
+    let given = plan.at("args.lines").as_arr();
+    let ours = |line: &Value| given.is_none_or(|given| given.iter().any(|entry| entry.get("line") == line.get("description")));
+    sale_lines.iter().any(|line| ours(line) && !line.get("quantity_to_ship").is_null())
 }
 
 /// Makes a shipment this delivery's. Two parcels may be told at once: the one that read it before the other wrote is turned away.

@@ -38,6 +38,10 @@ struct Erp {
     refuses: bool,
     /// `confirm` answers nothing and the work behind it fails once.
     confirm_fails: bool,
+    /// Another delivery writes the shipment between our look at it and our write.
+    claimed_meanwhile: bool,
+    /// Another parcel posts the invoice between our look at it and our button.
+    posted_meanwhile: bool,
     packs: bool,
 }
 
@@ -134,9 +138,18 @@ impl Erp {
             "write" => {
                 let id = params[0].at("0").clone();
                 let values = params[1].clone();
+                let seen = params[2].get("_timestamp").get(&format!("{model},{id}")).clone();
+                let claimed = std::mem::take(&mut self.claimed_meanwhile);
                 let Some(record) = self.rows(model).iter_mut().find(|record| record.get("id") == &id) else {
                     return user_error("gone");
                 };
+                if claimed {
+                    record.insert("reference", "another");
+                    record.insert("_timestamp", "2.0");
+                }
+                if !seen.is_null() && &seen != record.get("_timestamp") {
+                    return value!({"id": 1, "error": ["ConcurrencyException", "Records were modified in the meanwhile"]});
+                }
                 for (key, value) in values.as_obj().expect("values").iter() {
                     record.insert(key.clone(), value.clone());
                 }
@@ -170,7 +183,11 @@ impl Erp {
             return user_error("A rule forbids it");
         }
         let confirm_fails = std::mem::take(&mut self.confirm_fails);
+        let posted_meanwhile = button == "post" && std::mem::take(&mut self.posted_meanwhile);
         let Some(record) = self.rows(model).iter_mut().find(|record| record.get("id") == id) else { return user_error("gone") };
+        if posted_meanwhile {
+            record.insert("state", "posted");
+        }
         let state = record.get("state").as_str().unwrap_or("").to_owned();
         let next = match (state.as_str(), button) {
             ("draft", "quote") => {
@@ -200,6 +217,9 @@ impl Erp {
         if next == "posted" {
             record.insert("number", "INV-1");
         }
+        if button == "succeed" {
+            record.insert("clearing_move", 6);
+        }
         self.count(next);
         value!({"id": 1, "result": null})
     }
@@ -210,6 +230,12 @@ impl Erp {
             let id = params.last().expect("a context").get("active_id").clone();
             for payment in self.rows("account.payment").iter_mut().filter(|payment| payment.get("id") == &id) {
                 payment.insert("state", "processing");
+            }
+        }
+        if name == "account.move.reconcile_lines.execute" {
+            let ids = params.last().expect("a context").get("active_ids").as_arr().expect("ids").to_vec();
+            for line in self.rows("account.move.line").iter_mut().filter(|line| ids.contains(line.get("id"))) {
+                line.insert("reconciliation", 1);
             }
         }
         value!({"id": 1, "result": [3, "start", "end"]})
@@ -393,6 +419,54 @@ fn a_delivery_moves_what_left_and_no_more() {
     );
     // A download has no shipment; the goods stay where they are.
     assert_eq!(delivered(value!([(of("line-download", "1"))])), ("null".to_owned(), owned(&[("1", "4"), ("2", "2")])));
+}
+
+#[test]
+fn two_parcels_told_at_once_do_not_share_a_shipment() {
+    let deliver =
+        |erp: &mut Erp, lines: Value| run(erp, &call(Operation::ErpPostDelivery, value!({"shipment": "me", "lines": lines})));
+    let set = value!([{"line": "line-set", "quantity": {"value": "1", "unit": "EA"}}]);
+    let held = || {
+        let mut erp = Erp::with_sale("done");
+        erp.rows("sale.line")[1].insert("quantity_to_ship", 0);
+        erp.rows("stock.shipment.out")[0].insert("_timestamp", "1.0");
+        erp
+    };
+    let mut erp = Erp { claimed_meanwhile: true, ..held() };
+    let outcome = deliver(&mut erp, set.clone());
+    assert_eq!((outcome.class, outcome.code.as_str(), erp.applied), (OutcomeClass::Retry, "modified_meanwhile", 0));
+    // The next attempt finds it taken and waits for what is left of the sale.
+    let outcome = deliver(&mut erp, set);
+    assert_eq!((outcome.class, outcome.code.as_str(), erp.applied), (OutcomeClass::Retry, "delivery_under_way", 0));
+    assert_eq!(erp.rows("stock.shipment.out")[0].get("reference").as_str(), Some("another"));
+    // A download has nothing to wait for.
+    let download = value!([{"line": "line-download", "quantity": {"value": "1", "unit": "EA"}}]);
+    assert_eq!(deliver(&mut erp, download).class, OutcomeClass::Done);
+}
+
+#[test]
+fn an_invoice_that_another_parcel_posted_meanwhile_is_posted() {
+    let mut erp = Erp { posted_meanwhile: true, ..Erp::with_sale("posted") };
+    let outcome = run(&mut erp, &call(Operation::ErpPostInvoice, value!({"shipment": "me"})));
+    assert_eq!((outcome.class, erp.applied), (OutcomeClass::Done, 0));
+}
+
+#[test]
+fn the_last_of_several_payments_reconciles_the_invoice() {
+    let decimal = |amount: &str| wire::decimal(amount.parse().expect("an amount"));
+    for (earlier, reconciled) in [("25.00", true), ("20.00", false)] {
+        let mut erp = Erp::with_sale("succeeded");
+        erp.rows("account.invoice")[0].insert("state", "posted");
+        let line = |id: i64, of: i64, debit: &str, credit: &str| value!({"id": id, "move": of, "account": 2, "debit": (decimal(debit)), "credit": (decimal(credit)), "reconciliation": null});
+        let lines = [line(9, 4, "265.67", "0"), line(10, 5, "0", earlier), line(11, 6, "0", "240.67")];
+        erp.models.insert("account.move.line".into(), lines.into());
+        let first = value!({"id": 1, "state": "succeeded", "line": 9, "amount": (decimal(earlier)), "clearing_move": 5, "reference": "first"});
+        erp.models.insert("account.payment".into(), vec![first]);
+        let args = value!({"payment": "pay-card", "amount": (money("240.67", "EUR")), "kind": "capture"});
+        assert_eq!(run(&mut erp, &call(Operation::ErpPostPayment, args)).class, OutcomeClass::Done);
+        let all = erp.rows("account.move.line").iter().all(|line| !line.get("reconciliation").is_null());
+        assert_eq!(all, reconciled, "{earlier} were paid before");
+    }
 }
 
 #[test]

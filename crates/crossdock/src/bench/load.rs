@@ -49,7 +49,8 @@ impl Load {
 
     async fn each(self: &Arc<Self>, numbers: Range<u64>, clients: usize, through: bool) -> Result<Latencies, String> {
         let next = Arc::new(AtomicU64::new(numbers.start));
-        let tasks: Vec<_> = (0..clients).map(|_| tokio::spawn(self.clone().shopper(next.clone(), numbers.end, through))).collect();
+        let tasks: Vec<_> =
+            (0..clients).map(|_| tokio::spawn(self.clone().shopper(next.clone(), numbers.end, through))).collect();
         let mut latencies = Vec::new();
         for task in tasks {
             latencies.extend(task.await.map_err(|e| e.to_string())??);
@@ -73,7 +74,10 @@ impl Load {
             }
             if through {
                 let wait = Request::new(Method::Get, format!("/done/{n}"));
-                self.client.raw(&self.stub, wait, TIMEOUT).await.map_err(|e| format!("order {n} never had its last effect: {e}"))?;
+                self.client
+                    .raw(&self.stub, wait, TIMEOUT)
+                    .await
+                    .map_err(|e| format!("order {n} never had its last effect: {e}"))?;
             }
             latencies.push(watch.micros());
         }

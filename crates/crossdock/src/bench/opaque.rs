@@ -3,7 +3,8 @@
 use super::flow::PLACED;
 use crossdock_canonical::{Operation, OrderRef, SystemName, Timestamp};
 use crossdock_connect::{
-    About, Call, Capability, Connector, Exchange, Identity, Message, Next, NextProbe, PrepareError, Prepared, Probe, Token, WebhookError,
+    About, Call, Capability, Connector, Exchange, Identity, Message, Next, NextProbe, PrepareError, Prepared, Probe, Token,
+    WebhookError,
     classify::{self, Credentials, Nature},
     http::{Method, Request},
 };
@@ -25,7 +26,13 @@ impl Opaque {
 
 impl Connector for Opaque {
     fn capability(&self, _: Operation) -> Option<Capability> {
-        Some(Capability { identity: Identity::NativeKey, key_lifetime_ms: None, settling_ms: 0, probes: false, timeout_ms: 60_000 })
+        Some(Capability {
+            identity: Identity::NativeKey,
+            key_lifetime_ms: None,
+            settling_ms: 0,
+            probes: false,
+            timeout_ms: 60_000,
+        })
     }
 
     fn prepare(&self, call: &Call) -> Result<Prepared, PrepareError> {
@@ -54,9 +61,15 @@ impl Connector for Opaque {
     }
 
     fn webhook(&self, _: &SystemName, request: &Request, _: Timestamp) -> Result<Vec<Message>, WebhookError> {
-        let number = request.find_header(ORDER_HEADER).ok_or_else(|| WebhookError::Malformed(format!("no {ORDER_HEADER} header")))?;
+        let number =
+            request.find_header(ORDER_HEADER).ok_or_else(|| WebhookError::Malformed(format!("no {ORDER_HEADER} header")))?;
         let order = OrderRef { channel: "bench".into(), site: "bench".into(), number: number.into() };
-        Ok(vec![Message { id: Some(number.to_owned()), about: About::Order(order), kind: PLACED.into(), body: request.body.clone() }])
+        Ok(vec![Message {
+            id: Some(number.to_owned()),
+            about: About::Order(order),
+            kind: PLACED.into(),
+            body: request.body.clone(),
+        }])
     }
 
     fn authorize(&self, _: &mut Request, _: Option<&Token>) {}

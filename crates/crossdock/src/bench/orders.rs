@@ -40,9 +40,9 @@ impl Orders {
         let number = number(n);
         let (before, after) = &self.bodies[n as usize % self.bodies.len()];
         match self.workload {
-            Workload::Engine => Request::new(Method::Post, "/inbound/v1/shop")
-                .header(ORDER_HEADER, number)
-                .json(before.as_bytes()),
+            Workload::Engine => {
+                Request::new(Method::Post, "/inbound/v1/shop").header(ORDER_HEADER, number).json(before.as_bytes())
+            }
             Workload::Full => {
                 let body = format!(
                     r#"{{"channel":"{CHANNEL}","site":"{SITE}","number":"{number}","source":"storefront","order":{before}{number}{after}}}"#

@@ -11,10 +11,7 @@ use super::{
 };
 use crossdock_canonical::{Duration, Order, OrderRef, SystemName, Timestamp};
 use crossdock_connect::{Call, Exchange, Next};
-use crossdock_engine::{
-    Wiring,
-    shell::client::Client,
-};
+use crossdock_engine::{Wiring, shell::client::Client};
 use crossdock_value::Value;
 use std::sync::{
     Arc,
@@ -119,7 +116,7 @@ impl Caller {
         loop {
             match system.connector.next(&call, &prepared.bytes, &exchanges) {
                 Next::Send(request) => {
-                    let answer = self.client.send(system, request.clone(), Duration::minutes(1)).await;
+                    let answer = self.client.send(system, &request, Duration::minutes(1)).await;
                     exchanges.push(Exchange { request, answer });
                 }
                 Next::End(outcome) if outcome.class == crossdock_canonical::OutcomeClass::Done => return Ok(()),

@@ -138,7 +138,8 @@ impl Summary {
             })).collect::<Vec<_>>(),
         });
         for end in &self.end_to_end {
-            summary["end_to_end"][end.clients.to_string()] = json!({"p50_ms": rounded(end.p50_ms), "p99_ms": rounded(end.p99_ms)});
+            summary["end_to_end"][end.clients.to_string()] =
+                json!({"p50_ms": rounded(end.p50_ms), "p99_ms": rounded(end.p99_ms)});
         }
         if let Some(filled) = &self.filled {
             summary["filled"] = json!({
@@ -189,7 +190,8 @@ impl Summary {
 
 impl Filled {
     fn ratio_to_empty(&self) -> f64 {
-        let pairs: Vec<f64> = self.full.iter().zip(&self.empty).map(|(full, empty)| full.orders_per_s / empty.orders_per_s).collect();
+        let pairs: Vec<f64> =
+            self.full.iter().zip(&self.empty).map(|(full, empty)| full.orders_per_s / empty.orders_per_s).collect();
         middle(pairs)
     }
 
@@ -219,7 +221,13 @@ impl fmt::Display for Report {
             writeln!(f, "  raw CPU ms an order        {}", figure(|r| r.raw_cpu_ms))?;
             writeln!(f, "  written bytes an order     {}", figure(|r| r.written_bytes))?;
             for end in &workload.end_to_end {
-                writeln!(f, "  end to end, {:>2} clients     p50 {} ms, p99 {} ms", end.clients, rounded(end.p50_ms), rounded(end.p99_ms))?;
+                writeln!(
+                    f,
+                    "  end to end, {:>2} clients     p50 {} ms, p99 {} ms",
+                    end.clients,
+                    rounded(end.p50_ms),
+                    rounded(end.p99_ms)
+                )?;
             }
             for (name, figure, goal, more) in workload.goals() {
                 let kept = if more { figure >= goal } else { figure <= goal };

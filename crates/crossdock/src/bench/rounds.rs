@@ -82,9 +82,19 @@ async fn measure(args: &Args, folder: &Path) -> Result<Report, String> {
     let began = load_average();
     let mut workloads = Vec::new();
     for workload in Workload::ALL.into_iter().filter(|workload| args.workload.is_none_or(|only| only == *workload)) {
-        workloads.push(Bench::measure(args, workload, &folder.join(workload.as_str())).await.map_err(|e| format!("{}: {e}", workload.as_str()))?);
+        workloads.push(
+            Bench::measure(args, workload, &folder.join(workload.as_str()))
+                .await
+                .map_err(|e| format!("{}: {e}", workload.as_str()))?,
+        );
     }
-    Ok(Report { clients: args.clients, orders: args.orders, rounds: args.rounds, load_average: [began, load_average()], workloads })
+    Ok(Report {
+        clients: args.clients,
+        orders: args.orders,
+        rounds: args.rounds,
+        load_average: [began, load_average()],
+        workloads,
+    })
 }
 
 /// Refuses a file system in memory: its syncs cost nothing.
@@ -97,7 +107,9 @@ fn on_disk(folder: &Path) -> Result<(), String> {
         folder.starts_with(place).then_some((place.len(), kind))
     });
     match mounted.max_by_key(|(length, _)| *length) {
-        Some((_, kind @ ("tmpfs" | "ramfs"))) => Err(format!("{} is {kind}, where a sync costs nothing; give a folder on a disk with --data", folder.display())),
+        Some((_, kind @ ("tmpfs" | "ramfs"))) => {
+            Err(format!("{} is {kind}, where a sync costs nothing; give a folder on a disk with --data", folder.display()))
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -259,7 +271,13 @@ impl Bench {
         let Usage { resident, peak, .. } = hub.child.usage()?;
         self.stub.ask("delay 0").await?;
         let done_seconds = self.all_done(IN_FLIGHT, watch).await?;
-        Ok(InFlight { orders: IN_FLIGHT, bytes: resident, peak_bytes: peak.max(hub.child.usage()?.peak), accepted_seconds, done_seconds })
+        Ok(InFlight {
+            orders: IN_FLIGHT,
+            bytes: resident,
+            peak_bytes: peak.max(hub.child.usage()?.peak),
+            accepted_seconds,
+            done_seconds,
+        })
     }
 }
 

@@ -71,7 +71,8 @@ pub fn wire(workload: Workload, stub: &str) -> Result<Wiring, String> {
         Workload::Engine => Arc::new(Unused),
         Workload::Full => Arc::new(hub::Policies(Arc::new(landscape))),
     };
-    let drivers: Vec<Arc<dyn Driver>> = vec![Arc::new(FlowDriver::<SixSteps>::default()), Arc::new(FlowDriver::<Stray>::default())];
+    let drivers: Vec<Arc<dyn Driver>> =
+        vec![Arc::new(FlowDriver::<SixSteps>::default()), Arc::new(FlowDriver::<Stray>::default())];
     Ok(Wiring::new(systems, drivers, policies))
 }
 

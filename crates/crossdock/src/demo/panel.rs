@@ -1,11 +1,7 @@
 //! The console's page that breaks things: the simulated systems as the surfaces see them.
 
 use super::Systems;
-use crossdock_engine::{
-    HubError,
-    face::Asked,
-    shell::clock::Clock,
-};
+use crossdock_engine::{HubError, face::Asked, shell::clock::Clock};
 use crossdock_server::{Demo, DemoSystem};
 use crossdock_simulators::Faults;
 use crossdock_value::{Limits, Value};
@@ -30,7 +26,11 @@ impl Demo for Panel {
     fn systems(&self) -> Vec<DemoSystem> {
         crossdock_simulators::SYSTEMS
             .iter()
-            .map(|name| DemoSystem { name: (*name).into(), roles: vec![(*name).into()], url: self.systems.url(name).unwrap_or_default() })
+            .map(|name| DemoSystem {
+                name: (*name).into(),
+                roles: vec![(*name).into()],
+                url: self.systems.url(name).unwrap_or_default(),
+            })
             .collect()
     }
 
@@ -54,7 +54,11 @@ impl Demo for Panel {
         let name = system.to_owned();
         Box::pin(async move {
             let faults = Faults::parse(&crossdock_value::to_json(&faults)).map_err(HubError::Malformed)?;
-            if self.systems.world().set_faults(&name, faults, Clock::System.now().0) { Ok(()) } else { Err(HubError::NoSystem(name.into())) }
+            if self.systems.world().set_faults(&name, faults, Clock::System.now().0) {
+                Ok(())
+            } else {
+                Err(HubError::NoSystem(name.into()))
+            }
         })
     }
 

@@ -139,7 +139,15 @@ impl Dispatcher {
     }
 
     /// An open effect is due at `due`. A known one moves. Whether it is in memory now; else a later read brings it.
-    pub fn offer(&mut self, system: &SystemName, process: &ProcessKey, no: u32, class: u8, due: Timestamp, now: Timestamp) -> bool {
+    pub fn offer(
+        &mut self,
+        system: &SystemName,
+        process: &ProcessKey,
+        no: u32,
+        class: u8,
+        due: Timestamp,
+        now: Timestamp,
+    ) -> bool {
         let Some(queue) = self.queues.get_mut(system) else { return false };
         queue.remove(process, no);
         if due - now > HORIZON {

@@ -177,7 +177,14 @@ impl Core {
     }
 
     /// Lets the flow hear something and adds to the draft what follows from it.
-    fn hear(&self, process: &ProcessKey, memory: &Memory, input: &FlowInput, now: Timestamp, draft: &mut Draft) -> Option<Answer> {
+    fn hear(
+        &self,
+        process: &ProcessKey,
+        memory: &Memory,
+        input: &FlowInput,
+        now: Timestamp,
+        draft: &mut Draft,
+    ) -> Option<Answer> {
         let driver = &self.wiring.drivers[&*process.kind];
         let policy = draft.pinned.as_ref().or(memory.pinned.as_ref()).map_or(&*NO_POLICY, |p| &*p.policy);
         let step = driver.step(&memory.state, input, policy, memory.row.logic, now);
@@ -238,7 +245,8 @@ impl Core {
         let input = FlowInput::Message { from: row.source.clone(), kind: row.kind.to_string(), body };
         self.hear(process, memory, &input, now, &mut draft);
         draft.close_exception(memory, POISON);
-        let heard = Heard { kind: "message", name: &row.kind, from: row.source.as_str(), payload: payload.map(|h| h.to_string()) };
+        let heard =
+            Heard { kind: "message", name: &row.kind, from: row.source.as_str(), payload: payload.map(|h| h.to_string()) };
         draft.write_record(Record { heard, ..Record::default() });
         Some(draft)
     }
@@ -261,7 +269,8 @@ impl Core {
 
     /// The first message of an order: document, policy, priority and what lists show.
     fn begin_order(&self, body: &Value, row: &InboxRow, now: Timestamp, draft: &mut Draft) -> Result<(), (&'static str, String)> {
-        let order: Order = crossdock_value::from_value(body).map_err(|e| ("unreadable", format!("not a canonical order: {e}")))?;
+        let order: Order =
+            crossdock_value::from_value(body).map_err(|e| ("unreadable", format!("not a canonical order: {e}")))?;
         let pinned = self.wiring.policies.policy_for(body).map_err(|reason| ("no_policy", reason))?;
         let bytes: Arc<[u8]> = crossdock_value::to_json(body).into();
         let hash = PayloadHash::of(&bytes);
@@ -272,7 +281,8 @@ impl Core {
         to.opened_at = now;
         to.priority = if order.shipments.iter().any(|s| s.delivery == Delivery::Pickup) {
             Priority::Pickup
-        } else if order.shipments.iter().any(|s| s.method.as_deref().is_some_and(|m| m.to_ascii_lowercase().contains("express"))) {
+        } else if order.shipments.iter().any(|s| s.method.as_deref().is_some_and(|m| m.to_ascii_lowercase().contains("express")))
+        {
             Priority::Express
         } else {
             Priority::Standard
@@ -363,18 +373,34 @@ impl Core {
             }
             let waited = rounded(now - effect.made_at);
             let last = if effect.last.is_empty() { String::new() } else { format!("; last answer: {}", effect.last) };
-            let cause = format!("{} has not acknowledged {} ({}) for {waited}{last}", effect.system, effect.step, effect.operation);
-            draft.park(effect, "silent", cause, "look at the system; the hub goes on trying and closes this when it answers", now);
+            let cause =
+                format!("{} has not acknowledged {} ({}) for {waited}{last}", effect.system, effect.step, effect.operation);
+            draft.park(
+                effect,
+                "silent",
+                cause,
+                "look at the system; the hub goes on trying and closes this when it answers",
+                now,
+            );
             named.get_or_insert_with(|| effect.step.clone());
         }
         if let Some(step) = named {
-            draft.write_record(Record { heard: Heard { kind: "deadline", name: &step, ..Heard::default() }, ..Record::default() });
+            draft
+                .write_record(Record { heard: Heard { kind: "deadline", name: &step, ..Heard::default() }, ..Record::default() });
         }
         draft
     }
 
     /// The dispatcher reserved a slot: send, probe, or give the slot back.
-    fn send(&mut self, process: &ProcessKey, lane: &mut Lane, no: u32, system: &SystemName, now: Timestamp, out: &mut Vec<Output>) -> Option<Draft> {
+    fn send(
+        &mut self,
+        process: &ProcessKey,
+        lane: &mut Lane,
+        no: u32,
+        system: &SystemName,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) -> Option<Draft> {
         let audit = lane.audits.remove(&no);
         let memory = self.memory(lane);
         let due = |effect: &EffectRow| effect.state.is_open() && effect.due.is_some_and(|due| due <= now);
@@ -400,7 +426,8 @@ impl Core {
             }
         };
         if kind == JobKind::Attempt {
-            let allowed = if effect.attempts == 0 { self.dispatcher.first_call(system) } else { self.dispatcher.spend_retry(system, now) };
+            let allowed =
+                if effect.attempts == 0 { self.dispatcher.first_call(system) } else { self.dispatcher.spend_retry(system, now) };
             if let Err(later) = allowed {
                 self.dispatcher.release(system, now);
                 let later = later + self.random.jitter(Duration::millis(500));
@@ -456,9 +483,12 @@ impl Core {
             // Its end is late: ask, if it can be asked; else go on waiting.
             EffectState::Accepted if capability.probes => Go::Call(JobKind::Probe),
             EffectState::Done if capability.probes => Go::Call(JobKind::Audit),
-            EffectState::Accepted | EffectState::Done | EffectState::Parked | EffectState::Refused | EffectState::Skipped | EffectState::Reversed => {
-                Go::Nothing
-            }
+            EffectState::Accepted
+            | EffectState::Done
+            | EffectState::Parked
+            | EffectState::Refused
+            | EffectState::Skipped
+            | EffectState::Reversed => Go::Nothing,
         }
     }
 
@@ -473,7 +503,15 @@ impl Core {
         named.map_or(Value::Null, |effect| effect.args)
     }
 
-    fn send_now(&mut self, process: &ProcessKey, memory: &Memory, effect: &EffectRow, kind: JobKind, prepared: Arc<[u8]>, out: &mut Vec<Output>) {
+    fn send_now(
+        &mut self,
+        process: &ProcessKey,
+        memory: &Memory,
+        effect: &EffectRow,
+        kind: JobKind,
+        prepared: Arc<[u8]>,
+        out: &mut Vec<Output>,
+    ) {
         match kind {
             JobKind::Attempt => {
                 self.stats.sent += 1;
@@ -523,9 +561,10 @@ impl Core {
     /// or told (a quote, a status) is not asked after: nothing stays of it, or a later one rightly takes its place.
     fn reconcile(&mut self, process: &ProcessKey, lane: &mut Lane, now: Timestamp) {
         let memory = self.memory(lane);
-        let settled = memory.effects.iter().filter(|e| {
-            e.state == EffectState::Done && e.operation.leaves_a_record() && !lane.in_flight.contains_key(&e.no)
-        });
+        let settled = memory
+            .effects
+            .iter()
+            .filter(|e| e.state == EffectState::Done && e.operation.leaves_a_record() && !lane.in_flight.contains_key(&e.no));
         let told: Vec<(u32, SystemName)> = settled
             .filter(|effect| {
                 let capability = self.wiring.systems.get(&effect.system).and_then(|s| s.connector.capability(effect.operation));

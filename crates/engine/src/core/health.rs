@@ -21,11 +21,24 @@ const MISCONFIGURED_PAUSE: Duration = Duration::seconds(60);
 pub enum BreakerState {
     Closed,
     /// No calls until then, afterwards one at a time.
-    Open { until: Timestamp, pause: Duration, reason: Arc<str>, since: Timestamp },
+    Open {
+        until: Timestamp,
+        pause: Duration,
+        reason: Arc<str>,
+        since: Timestamp,
+    },
     /// One call is out to see whether it answers again.
-    HalfOpen { pause: Duration, reason: Arc<str>, since: Timestamp },
+    HalfOpen {
+        pause: Duration,
+        reason: Arc<str>,
+        since: Timestamp,
+    },
     /// Every call would fail: credentials, contract. One call in a while, or when a person resumes it.
-    Misconfigured { until: Timestamp, reason: Arc<str>, since: Timestamp },
+    Misconfigured {
+        until: Timestamp,
+        reason: Arc<str>,
+        since: Timestamp,
+    },
 }
 
 /// What an ended call says about the system's health (not about the effect).
@@ -123,7 +136,9 @@ impl Health {
         match self.breaker {
             BreakerState::Closed => {}
             BreakerState::HalfOpen { .. } => return Err(None),
-            BreakerState::Open { until, .. } | BreakerState::Misconfigured { until, .. } if now < until => return Err(Some(until)),
+            BreakerState::Open { until, .. } | BreakerState::Misconfigured { until, .. } if now < until => {
+                return Err(Some(until));
+            }
             // The last calls before it opened may still be out; the trial waits for them.
             BreakerState::Open { .. } | BreakerState::Misconfigured { .. } if in_flight > 0 => return Err(None),
             BreakerState::Open { .. } | BreakerState::Misconfigured { .. } => {}
@@ -217,7 +232,12 @@ impl Health {
                         self.set(BreakerState::Open { until: now + pause, pause, reason: Arc::from(reason), since });
                     }
                     BreakerState::Closed if self.failures_in_a_row >= FAILURES_TO_OPEN => {
-                        self.set(BreakerState::Open { until: now + FIRST_PAUSE, pause: FIRST_PAUSE, reason: Arc::from(reason), since: now });
+                        self.set(BreakerState::Open {
+                            until: now + FIRST_PAUSE,
+                            pause: FIRST_PAUSE,
+                            reason: Arc::from(reason),
+                            since: now,
+                        });
                     }
                     BreakerState::Closed | BreakerState::Open { .. } | BreakerState::Misconfigured { .. } => {}
                 }
@@ -236,7 +256,10 @@ impl Health {
     /// (calls, failures) of the last minute.
     pub fn last_minute(&self, now: Timestamp) -> (u32, u32) {
         let from = now.0.div_euclid(1_000) - 60;
-        self.minute.iter().filter(|(second, ..)| *second > from).fold((0, 0), |(c, f), (_, calls, failures)| (c + calls, f + failures))
+        self.minute
+            .iter()
+            .filter(|(second, ..)| *second > from)
+            .fold((0, 0), |(c, f), (_, calls, failures)| (c + calls, f + failures))
     }
 
     pub fn last_success(&self) -> Option<Timestamp> {

@@ -6,7 +6,8 @@ use crate::{HubError, driver::State, wiring::Pinned};
 use crossdock_canonical::{Duration, SystemName, Timestamp};
 use crossdock_flows::Answer;
 use crossdock_store::{
-    Committed, EffectRow, EffectState, ExceptionRow, IdentityRow, InboxId, InboxRow, Intake, Loaded, ProcessKey, ProcessRow, StoreError,
+    Committed, EffectRow, EffectState, ExceptionRow, IdentityRow, InboxId, InboxRow, Intake, Loaded, ProcessKey, ProcessRow,
+    StoreError,
 };
 use crossdock_value::Value;
 use std::{
@@ -19,11 +20,20 @@ use std::{
 pub(super) enum Work {
     Inbox(InboxRow),
     Ended(Box<Ended>),
-    Timer { name: Arc<str>, due: Timestamp },
+    Timer {
+        name: Arc<str>,
+        due: Timestamp,
+    },
     /// The dispatcher reserved a slot of this system for this effect.
-    Send { no: u32, system: SystemName },
+    Send {
+        no: u32,
+        system: SystemName,
+    },
     /// The bytes of an effect whose slot is reserved.
-    Request { no: u32, bytes: Result<Option<Arc<[u8]>>, StoreError> },
+    Request {
+        no: u32,
+        bytes: Result<Option<Arc<[u8]>>, StoreError>,
+    },
     Reconcile,
 }
 
@@ -180,7 +190,9 @@ impl Lane {
                 waiting.push(row.id);
                 false
             }
-            Work::Inbox(_) | Work::Ended(_) | Work::Timer { .. } | Work::Send { .. } | Work::Request { .. } | Work::Reconcile => true,
+            Work::Inbox(_) | Work::Ended(_) | Work::Timer { .. } | Work::Send { .. } | Work::Request { .. } | Work::Reconcile => {
+                true
+            }
         });
         waiting
     }
@@ -229,7 +241,10 @@ impl Core {
             }
         }
         let over = self.lanes.len() >= self.config.lanes_max;
-        let ended = lane.memory.as_ref().is_none_or(|m| m.version == 0 || (&*m.row.summary.status != "open" && &*m.row.summary.status != "held"));
+        let ended = lane
+            .memory
+            .as_ref()
+            .is_none_or(|m| m.version == 0 || (&*m.row.summary.status != "open" && &*m.row.summary.status != "held"));
         if lane.is_disposable() && (over || ended) {
             return;
         }
@@ -274,7 +289,9 @@ impl Core {
                     self.commit(&mut lane, draft, out);
                 }
                 Stage::Pinning(draft) => self.reload(&process, &mut lane, *draft, out),
-                stage @ (Stage::Cold | Stage::Loading | Stage::Ready | Stage::Committing(_) | Stage::InDoubt(_)) => lane.stage = stage,
+                stage @ (Stage::Cold | Stage::Loading | Stage::Ready | Stage::Committing(_) | Stage::InDoubt(_)) => {
+                    lane.stage = stage
+                }
             }
             self.lanes.insert(process.clone(), lane);
             self.run(&process, now, out);
@@ -348,7 +365,9 @@ impl Core {
         let Some(loaded) = loaded else { return Ok(super::fold::unborn(&**driver)) };
         let Loaded { version, row, document, effects, timers, exceptions, identities } = *loaded;
         let document = match document {
-            Some(bytes) => crossdock_value::parse(&bytes, &crossdock_value::Limits::default()).map_err(|e| format!("document: {e}"))?,
+            Some(bytes) => {
+                crossdock_value::parse(&bytes, &crossdock_value::Limits::default()).map_err(|e| format!("document: {e}"))?
+            }
             None => Value::Null,
         };
         let pinned = self.pins.get(&row.policy).cloned();
@@ -357,11 +376,8 @@ impl Core {
         }
         let state = if row.state.is_empty() { driver.fresh() } else { driver.read(row.schema, &row.state)? };
         // Whatever is open from before this run may have been sent without a word of it reaching the disk.
-        let doubtful = effects
-            .iter()
-            .filter(|e| e.state == EffectState::Pending && e.made_at < self.started_at)
-            .map(|e| e.no)
-            .collect();
+        let doubtful =
+            effects.iter().filter(|e| e.state == EffectState::Pending && e.made_at < self.started_at).map(|e| e.no).collect();
         Ok(Memory {
             version,
             row,
@@ -399,7 +415,10 @@ impl Core {
                     match error {
                         StoreError::StaleEpoch { .. } => self.fenced = true,
                         StoreError::Constraint(reason) | StoreError::Damaged(reason) => lane.refused = Some(reason),
-                        StoreError::StaleVersion { .. } | StoreError::Unavailable(_) | StoreError::Busy(_) | StoreError::Unknown(_) => {}
+                        StoreError::StaleVersion { .. }
+                        | StoreError::Unavailable(_)
+                        | StoreError::Busy(_)
+                        | StoreError::Unknown(_) => {}
                     }
                     self.reload(&process, &mut lane, *draft, out);
                 }
@@ -436,7 +455,9 @@ impl Core {
                     lane.stage = Stage::InDoubt(draft);
                 }
             },
-            stage @ (Stage::Cold | Stage::Loading | Stage::Ready | Stage::Pinning(_) | Stage::Committing(_)) => lane.stage = stage,
+            stage @ (Stage::Cold | Stage::Loading | Stage::Ready | Stage::Pinning(_) | Stage::Committing(_)) => {
+                lane.stage = stage
+            }
         }
         self.go_on(&process, lane, now, out);
     }

@@ -83,18 +83,49 @@ pub enum Input {
     /// A row that was just accepted.
     Inbox(InboxRow),
     /// The answer to `ReadInbox`.
-    InboxRead { rows: Vec<InboxRow>, complete: bool },
+    InboxRead {
+        rows: Vec<InboxRow>,
+        complete: bool,
+    },
     /// The answer to `Load`, with the pinned policy if the core does not hold it.
-    Loaded { process: ProcessKey, result: Result<Option<Box<Loaded>>, StoreError>, pin: Option<Pinned> },
-    PinStored { hash: Arc<str>, result: Result<(), StoreError> },
-    Committed { process: ProcessKey, result: Result<Committed, StoreError> },
+    Loaded {
+        process: ProcessKey,
+        result: Result<Option<Box<Loaded>>, StoreError>,
+        pin: Option<Pinned>,
+    },
+    PinStored {
+        hash: Arc<str>,
+        result: Result<(), StoreError>,
+    },
+    Committed {
+        process: ProcessKey,
+        result: Result<Committed, StoreError>,
+    },
     /// The answer to `LookUp`: whether a commit whose reply was lost had happened.
-    LookedUp { process: ProcessKey, result: Result<Option<Committed>, StoreError> },
+    LookedUp {
+        process: ProcessKey,
+        result: Result<Option<Committed>, StoreError>,
+    },
     Ended(Box<Ended>),
-    RequestLoaded { process: ProcessKey, no: u32, bytes: Result<Option<Arc<[u8]>>, StoreError> },
-    Resolved { row: InboxRow, process: Result<Option<ProcessKey>, StoreError> },
-    Due { system: SystemName, effects: Vec<DueEffect>, complete: bool },
-    Timers { timers: Vec<DueTimer>, until: Timestamp, complete: bool },
+    RequestLoaded {
+        process: ProcessKey,
+        no: u32,
+        bytes: Result<Option<Arc<[u8]>>, StoreError>,
+    },
+    Resolved {
+        row: InboxRow,
+        process: Result<Option<ProcessKey>, StoreError>,
+    },
+    Due {
+        system: SystemName,
+        effects: Vec<DueEffect>,
+        complete: bool,
+    },
+    Timers {
+        timers: Vec<DueTimer>,
+        until: Timestamp,
+        complete: bool,
+    },
     /// Ask the systems about every settled effect of this process that they can tell of.
     Reconcile(ProcessKey),
     /// A person says that a system may be called again.
@@ -130,17 +161,40 @@ pub enum Output {
     Load(ProcessKey),
     StorePin(Pinned),
     Commit(Box<Transition>),
-    LookUp { process: ProcessKey, transition: crossdock_store::TransitionId },
+    LookUp {
+        process: ProcessKey,
+        transition: crossdock_store::TransitionId,
+    },
     Send(Box<Job>),
-    LoadRequest { process: ProcessKey, no: u32, hash: PayloadHash },
+    LoadRequest {
+        process: ProcessKey,
+        no: u32,
+        hash: PayloadHash,
+    },
     Resolve(InboxRow),
-    ReadInbox { after: InboxId, limit: usize },
-    ReadDue { system: SystemName, before: Timestamp, limit: usize },
-    ReadTimers { before: Timestamp, limit: usize },
+    ReadInbox {
+        after: InboxId,
+        limit: usize,
+    },
+    ReadDue {
+        system: SystemName,
+        before: Timestamp,
+        limit: usize,
+    },
+    ReadTimers {
+        before: Timestamp,
+        limit: usize,
+    },
     /// The answer to a command, for whoever waits for its inbox row.
-    Answer { row: InboxId, result: Result<Answer, HubError> },
+    Answer {
+        row: InboxId,
+        result: Result<Answer, HubError>,
+    },
     /// A system's breaker changed; the shell stores it.
-    SaveBreaker { system: SystemName, state: BreakerState },
+    SaveBreaker {
+        system: SystemName,
+        state: BreakerState,
+    },
 }
 
 /// Counters that only rise.

@@ -6,7 +6,7 @@ use super::{
     lane::Memory,
     record::{Birth, HubMessage},
 };
-use crossdock_canonical::{Outcome, Duration, Operation, OrderRef, SystemName, Timestamp};
+use crossdock_canonical::{Duration, Operation, OrderRef, Outcome, SystemName, Timestamp};
 use crossdock_connect::{Call, PrepareError};
 use crossdock_flows::{Effect, Plan, Target};
 use crossdock_store::{Addressee, EffectRow, EffectState, ExceptionRow, Intake, Payload, PayloadHash, ProcessKey};
@@ -173,7 +173,9 @@ impl Core {
                 row.request = None;
                 let (class, suggestion) = match &error {
                     PrepareError::Mapping { .. } => ("mapping", "mend the mapping or the order, then retry"),
-                    PrepareError::Unsupported { .. } | PrepareError::Misconfigured(_) => ("misconfigured", "mend the landscape, then retry"),
+                    PrepareError::Unsupported { .. } | PrepareError::Misconfigured(_) => {
+                        ("misconfigured", "mend the landscape, then retry")
+                    }
                 };
                 row.last = class.into();
                 draft.park(row, class, error.to_string(), suggestion, now);
@@ -202,7 +204,15 @@ impl Core {
     }
 
     /// Tells an asking process that its command was refused, unless the flow has answered it.
-    pub(super) fn reply_refused(&self, process: &ProcessKey, memory: &Memory, key: &str, outcome: Outcome, now: Timestamp, draft: &mut Draft) {
+    pub(super) fn reply_refused(
+        &self,
+        process: &ProcessKey,
+        memory: &Memory,
+        key: &str,
+        outcome: Outcome,
+        now: Timestamp,
+        draft: &mut Draft,
+    ) {
         let asked = super::record::asker(key).is_some();
         if asked && memory.effect_named(REPLY, key).is_none() && !draft.makes(REPLY, key) {
             self.reply(process, memory, crossdock_flows::Reply { to: key.to_owned(), outcome }, now, draft);

@@ -36,7 +36,8 @@ fn a_key_depends_on_every_part_of_its_name() {
         (order.clone(), "step", "", 1),
         (order, "step", "intent", 2),
     ];
-    let keys: std::collections::BTreeSet<_> = names.iter().map(|(p, step, intent, generation)| effect_key(p, step, intent, *generation)).collect();
+    let keys: std::collections::BTreeSet<_> =
+        names.iter().map(|(p, step, intent, generation)| effect_key(p, step, intent, *generation)).collect();
     assert_eq!(keys.len(), names.len());
     assert!(keys.iter().all(|key| key.len() == 32));
 }

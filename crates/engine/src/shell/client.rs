@@ -1,6 +1,8 @@
-//! The HTTP client of effects: hyper connections kept per address, credentials put on just before the bytes leave.
+//! The HTTP client of effects: connections kept per address, credentials put on just before the bytes leave.
+//!
+//! Plain HTTP goes the short way of `wire`; HTTPS through hyper.
 
-use super::clock;
+use super::{clock, wire};
 use crate::System;
 use crossdock_canonical::{Duration, Outcome, SystemName};
 use crossdock_connect::{
@@ -16,10 +18,11 @@ use std::{
 };
 use tokio::net::TcpStream;
 
-type Connection = SendRequest<Full<Bytes>>;
+type Secured = SendRequest<Full<Bytes>>;
 
 pub struct Client {
-    idle: Mutex<HashMap<Arc<str>, Vec<Connection>>>,
+    plain: Idle<wire::Connection>,
+    secured: Idle<Secured>,
     tokens: Mutex<HashMap<SystemName, Held>>,
     /// One refresh at a time for all systems: they are rare.
     refreshing: tokio::sync::Mutex<()>,
@@ -33,8 +36,11 @@ struct Held {
     got: Arc<clock::Stopwatch>,
 }
 
-/// Connections kept open to one address while idle.
-const IDLE_MAX: usize = 64;
+/// Connections kept open to one address while idle: as many as a system is called at once.
+const IDLE_MAX: usize = 256;
+
+/// Connections by address, the last one used on top.
+struct Idle<C>(Mutex<HashMap<Arc<str>, Vec<C>>>);
 
 impl Client {
     pub fn new(answer_max: usize) -> Self {
@@ -46,7 +52,8 @@ impl Client {
             .with_root_certificates(roots)
             .with_no_client_auth();
         Self {
-            idle: Mutex::default(),
+            plain: Idle::default(),
+            secured: Idle::default(),
             tokens: Mutex::default(),
             refreshing: tokio::sync::Mutex::default(),
             tls: Arc::new(tls),
@@ -55,22 +62,23 @@ impl Client {
     }
 
     /// Sends one request of a system, with its credentials. A rejected token is renewed once, before anything was applied.
-    pub async fn send(&self, system: &System, request: Request, timeout: Duration) -> Result<Response, TransportError> {
-        let fresh = request.clone();
+    pub async fn send(&self, system: &System, request: &Request, timeout: Duration) -> Result<Response, TransportError> {
         let response = self.authorized(system, request, timeout).await?;
-        if response.status == 401 && fresh.authorize && system.connector.token_request().is_some() {
+        if response.status == 401 && request.authorize && system.connector.token_request().is_some() {
             self.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(&system.name);
-            return self.authorized(system, fresh, timeout).await;
+            return self.authorized(system, request, timeout).await;
         }
         Ok(response)
     }
 
-    async fn authorized(&self, system: &System, mut request: Request, timeout: Duration) -> Result<Response, TransportError> {
-        if request.authorize {
-            let token = self.token(system, timeout).await?;
-            system.connector.authorize(&mut request, token.as_ref());
+    async fn authorized(&self, system: &System, request: &Request, timeout: Duration) -> Result<Response, TransportError> {
+        if !request.authorize {
+            return self.call(&system.base, request, timeout).await;
         }
-        self.raw(&system.base, request, timeout).await
+        let token = self.token(system, timeout).await?;
+        let mut request = request.clone();
+        system.connector.authorize(&mut request, token.as_ref());
+        self.call(&system.base, &request, timeout).await
     }
 
     async fn token(&self, system: &System, timeout: Duration) -> Result<Option<Token>, TransportError> {
@@ -83,9 +91,13 @@ impl Client {
             return Ok(Some(token));
         }
         let response =
-            self.raw(&system.base, request, timeout).await.map_err(|e| TransportError::NotAuthorized(e.to_string()))?;
+            self.call(&system.base, &request, timeout).await.map_err(|e| TransportError::NotAuthorized(e.to_string()))?;
         let token = system.connector.token(&response).map_err(|outcome: Outcome| {
-            TransportError::NotAuthorized(if outcome.text.is_empty() { outcome.code } else { format!("{}: {}", outcome.code, outcome.text) })
+            TransportError::NotAuthorized(if outcome.text.is_empty() {
+                outcome.code
+            } else {
+                format!("{}: {}", outcome.code, outcome.text)
+            })
         })?;
         let held = Held { token: token.clone(), got: Arc::new(clock::Stopwatch::start()) };
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner).insert(system.name.clone(), held);
@@ -99,25 +111,67 @@ impl Client {
         (held.got.elapsed().0 < held.token.lives_ms - held.token.lives_ms / 10).then(|| held.token.clone())
     }
 
-    /// Sends bytes to an address and reads the answer, bounded in time and size.
+    /// Sends a request to an address as it is, without credentials.
     pub async fn raw(&self, base: &str, request: Request, timeout: Duration) -> Result<Response, TransportError> {
+        self.call(base, &request, timeout).await
+    }
+
+    /// Sends bytes to an address and reads the answer, bounded in time and size.
+    async fn call(&self, base: &str, request: &Request, timeout: Duration) -> Result<Response, TransportError> {
         let (base, target) = split(base, &request.target);
         let address = Address::parse(base)?;
         let limit = std::time::Duration::from_millis(u64::try_from(timeout.0).unwrap_or(0));
-        let pooled = self.take(base);
-        let bounded = tokio::time::timeout(limit, self.exchange(&address, base, target, &request, pooled)).await;
-        bounded.unwrap_or(Err(TransportError::Timeout(timeout.0)))
+        let exchange = async {
+            if address.tls {
+                self.over_tls(&address, base, target, request).await
+            } else {
+                self.plainly(&address, base, target, request).await
+            }
+        };
+        tokio::time::timeout(limit, exchange).await.unwrap_or(Err(TransportError::Timeout(timeout.0)))
     }
 
-    async fn exchange(
+    async fn plainly(
         &self,
         address: &Address<'_>,
         base: &str,
         target: &str,
         request: &Request,
-        pooled: Option<Connection>,
     ) -> Result<Response, TransportError> {
-        let mut connection = match pooled {
+        if let Some(mut kept) = self.plain.take(base, wire::Connection::is_usable) {
+            match kept.exchange(address.authority, target, request, self.answer_max).await {
+                // The system had closed it and nothing left: a new connection does no harm.
+                Err(TransportError::NotConnected(_)) => {}
+                ended => return self.plain_end(base, kept, ended),
+            }
+        }
+        let mut fresh = wire::Connection::open(address.host, address.port).await?;
+        let ended = fresh.exchange(address.authority, target, request, self.answer_max).await;
+        self.plain_end(base, fresh, ended)
+    }
+
+    /// Keeps a connection that can carry another request.
+    fn plain_end(
+        &self,
+        base: &str,
+        connection: wire::Connection,
+        ended: Result<wire::Answer, TransportError>,
+    ) -> Result<Response, TransportError> {
+        let answer = ended?;
+        if answer.keeps {
+            self.plain.give_back(base, connection);
+        }
+        Ok(answer.response)
+    }
+
+    async fn over_tls(
+        &self,
+        address: &Address<'_>,
+        base: &str,
+        target: &str,
+        request: &Request,
+    ) -> Result<Response, TransportError> {
+        let mut connection = match self.secured.take(base, |connection| !connection.is_closed()) {
             Some(connection) => connection,
             None => self.connect(address).await?,
         };
@@ -130,7 +184,8 @@ impl Client {
             builder = builder.header(name.as_str(), value.as_str());
         }
         let body = Full::new(Bytes::from_owner(request.body.clone()));
-        let outgoing = builder.body(body).map_err(|e| TransportError::NotConnected(format!("the request cannot be formed: {e}")))?;
+        let outgoing =
+            builder.body(body).map_err(|e| TransportError::NotConnected(format!("the request cannot be formed: {e}")))?;
         let response = connection.send_request(outgoing).await.map_err(|e| {
             // Hyper hands back a request that it never began to write.
             if e.is_canceled() { TransportError::NotConnected(e.to_string()) } else { TransportError::Broken(e.to_string()) }
@@ -142,45 +197,51 @@ impl Client {
             .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect();
         let body = Limited::new(response.into_body(), self.answer_max).collect().await.map_err(|e| {
-            if e.is::<http_body_util::LengthLimitError>() { TransportError::TooLarge(self.answer_max) } else { TransportError::Broken(e.to_string()) }
+            if e.is::<http_body_util::LengthLimitError>() {
+                TransportError::TooLarge(self.answer_max)
+            } else {
+                TransportError::Broken(e.to_string())
+            }
         })?;
-        self.give_back(base, connection);
+        if !connection.is_closed() {
+            self.secured.give_back(base, connection);
+        }
         Ok(Response { status, headers, body: Arc::from(&*body.to_bytes()) })
     }
 
-    async fn connect(&self, address: &Address<'_>) -> Result<Connection, TransportError> {
+    async fn connect(&self, address: &Address<'_>) -> Result<Secured, TransportError> {
         let failed = |e: &dyn std::fmt::Display| TransportError::NotConnected(e.to_string());
         let stream = TcpStream::connect((address.host, address.port)).await.map_err(|e| failed(&e))?;
         stream.set_nodelay(true).map_err(|e| failed(&e))?;
-        if address.tls {
-            let name = rustls::pki_types::ServerName::try_from(address.host.to_owned()).map_err(|e| failed(&e))?;
-            let stream = tokio_rustls::TlsConnector::from(self.tls.clone()).connect(name, stream).await.map_err(|e| failed(&e))?;
-            let (connection, task) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| failed(&e))?;
-            tokio::spawn(task);
-            Ok(connection)
-        } else {
-            let (connection, task) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| failed(&e))?;
-            tokio::spawn(task);
-            Ok(connection)
-        }
+        let name = rustls::pki_types::ServerName::try_from(address.host.to_owned()).map_err(|e| failed(&e))?;
+        let stream = tokio_rustls::TlsConnector::from(self.tls.clone()).connect(name, stream).await.map_err(|e| failed(&e))?;
+        let (connection, task) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| failed(&e))?;
+        tokio::spawn(task);
+        Ok(connection)
     }
+}
 
-    fn take(&self, base: &str) -> Option<Connection> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+impl<C> Default for Idle<C> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<C> Idle<C> {
+    /// The newest connection that can be used; those that cannot are dropped.
+    fn take(&self, base: &str, usable: impl Fn(&C) -> bool) -> Option<C> {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let connections = idle.get_mut(base)?;
         while let Some(connection) = connections.pop() {
-            if !connection.is_closed() {
+            if usable(&connection) {
                 return Some(connection);
             }
         }
         None
     }
 
-    fn give_back(&self, base: &str, connection: Connection) {
-        if connection.is_closed() {
-            return;
-        }
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+    fn give_back(&self, base: &str, connection: C) {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let connections = match idle.get_mut(base) {
             Some(connections) => connections,
             None => idle.entry(Arc::from(base)).or_default(),

@@ -15,7 +15,8 @@ pub(super) async fn attempt(hub: &Running, client: &Client, job: Job) -> Ended {
     let end = match hub.wiring.systems.get(&job.call.system) {
         None => End::Attempt(Outcome::misconfigured("no_system", format!("no system is called {}", job.call.system))),
         Some(system) => {
-            let timeout = system.connector.capability(job.call.operation).map_or(Duration::seconds(30), |c| Duration(c.timeout_ms));
+            let timeout =
+                system.connector.capability(job.call.operation).map_or(Duration::seconds(30), |c| Duration(c.timeout_ms));
             loop {
                 if exchanges.len() >= EXCHANGES_MAX {
                     break too_many(job.kind);
@@ -31,13 +32,21 @@ pub(super) async fn attempt(hub: &Running, client: &Client, job: Job) -> Ended {
                         NextProbe::End(probe) => break End::Probe(probe),
                     },
                 };
-                let answer = client.send(system, request.clone(), timeout).await;
+                let answer = client.send(system, &request, timeout).await;
                 exchanges.push(Exchange { request, answer });
             }
         }
     };
     let response = exchanges.last().and_then(|e| e.answer.as_ref().ok()).map(|r| r.body.clone());
-    Ended { process: job.process, system: job.call.system, no: job.no, generation: job.generation, end, response, took: watch.elapsed() }
+    Ended {
+        process: job.process,
+        system: job.call.system,
+        no: job.no,
+        generation: job.generation,
+        end,
+        response,
+        took: watch.elapsed(),
+    }
 }
 
 fn too_many(kind: JobKind) -> End {
@@ -51,6 +60,6 @@ fn too_many(kind: JobKind) -> End {
 
 /// Sends one request of a poll.
 pub(super) async fn exchange(client: &Client, system: &crate::System, request: Request, timeout: Duration) -> Exchange {
-    let answer: Result<_, TransportError> = client.send(system, request.clone(), timeout).await;
+    let answer: Result<_, TransportError> = client.send(system, &request, timeout).await;
     Exchange { request, answer }
 }

@@ -15,7 +15,8 @@ use tokio::sync::oneshot;
 impl Running {
     pub(super) async fn take_order(&self, order: OrderIntake) -> Result<Accepted, HubError> {
         self.check_open()?;
-        let reference = OrderRef { channel: (&*order.channel).into(), site: (&*order.site).into(), number: (&*order.number).into() };
+        let reference =
+            OrderRef { channel: (&*order.channel).into(), site: (&*order.site).into(), number: (&*order.number).into() };
         let intake = Intake {
             to: Addressee::Process(ProcessKey::new("order", &reference.to_string())),
             source: order.source,

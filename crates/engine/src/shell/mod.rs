@@ -2,12 +2,13 @@
 //!
 //! Nothing is decided here. A commit is awaited before the core hears of it; an attempt is driven by its connector until it ends.
 
-pub mod clock;
 pub mod client;
+pub mod clock;
 mod drive;
 mod intake;
 mod poll;
 pub mod schedule;
+mod wire;
 
 use crate::{
     CommandRequest, Hub, HubError, OrderIntake, SystemView, Wiring,
@@ -351,7 +352,11 @@ impl Hub for Running {
         let mut text = String::new();
         for (name, help, value) in [
             ("crossdock_transitions_total", "Transitions handed to the store.", stats.commits),
-            ("crossdock_transitions_refused_total", "Transitions the store refused; their lanes read again.", stats.commits_refused),
+            (
+                "crossdock_transitions_refused_total",
+                "Transitions the store refused; their lanes read again.",
+                stats.commits_refused,
+            ),
             ("crossdock_calls_total", "Attempts sent to systems.", stats.sent),
             ("crossdock_probes_total", "Probes sent to systems.", stats.probes),
             ("crossdock_retries_total", "Attempts that were not the first.", stats.retries),
@@ -367,7 +372,10 @@ impl Hub for Running {
         ] {
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
         }
-        let _ = writeln!(text, "# HELP crossdock_system_breaker 1 for the breaker's present state.\n# TYPE crossdock_system_breaker gauge");
+        let _ = writeln!(
+            text,
+            "# HELP crossdock_system_breaker 1 for the breaker's present state.\n# TYPE crossdock_system_breaker gauge"
+        );
         for system in &view.systems {
             let _ = writeln!(text, "crossdock_system_breaker{{system=\"{}\",state=\"{}\"}} 1", system.name, system.breaker);
         }
@@ -375,7 +383,8 @@ impl Hub for Running {
         for system in &view.systems {
             let _ = writeln!(text, "crossdock_system_in_flight{{system=\"{}\"}} {}", system.name, system.in_flight);
         }
-        let _ = writeln!(text, "# HELP crossdock_system_waiting Effects ready to be sent.\n# TYPE crossdock_system_waiting gauge");
+        let _ =
+            writeln!(text, "# HELP crossdock_system_waiting Effects ready to be sent.\n# TYPE crossdock_system_waiting gauge");
         for system in &view.systems {
             let _ = writeln!(text, "crossdock_system_waiting{{system=\"{}\"}} {}", system.name, system.waiting);
         }

@@ -81,7 +81,9 @@ async fn once(hub: &Running, client: &Client, system: &crate::System) -> Result<
         }
         match system.connector.poll(&cursor, &exchanges, hub.clock.now()) {
             None => return Ok(false),
-            Some(NextPoll::Send(request)) => exchanges.push(drive::exchange(client, system, request, Duration::seconds(60)).await),
+            Some(NextPoll::Send(request)) => {
+                exchanges.push(drive::exchange(client, system, request, Duration::seconds(60)).await)
+            }
             Some(NextPoll::Failed(outcome)) => {
                 return Err(if outcome.text.is_empty() { outcome.code } else { format!("{}: {}", outcome.code, outcome.text) });
             }

@@ -9,8 +9,8 @@ use crossdock_engine::{
     shell::{Options, Running, clock::Clock},
 };
 use crossdock_store::{
-    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxRow, Intake, Lease, Loaded, MemoryStore, PayloadHash, ProcessKey, Reply,
-    Store, Transition, TransitionId,
+    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxRow, Intake, Lease, Loaded, MemoryStore, PayloadHash,
+    ProcessKey, Reply, Store, Transition, TransitionId,
 };
 use std::sync::{
     Arc,
@@ -88,7 +88,9 @@ impl Store for Gated {
 
 async fn running(store: Arc<dyn Store>) -> Arc<Running> {
     let wiring = Wiring::new(Vec::new(), Vec::new(), Arc::new(crate::kit::TestPolicies));
-    Running::start(store, Arc::new(MemoryStore::new()), wiring, Clock::System, Options::default()).await.expect("an empty store opens")
+    Running::start(store, Arc::new(MemoryStore::new()), wiring, Clock::System, Options::default())
+        .await
+        .expect("an empty store opens")
 }
 
 fn order(channel: &str, body: &[u8]) -> OrderIntake {
@@ -143,7 +145,9 @@ fn is_clean(rows: &[InboxRow]) -> bool {
 async fn a_card_number_never_reaches_the_store() {
     let store = Arc::new(MemoryStore::new());
     let hub = running(store.clone()).await;
-    hub.accept_order(order("web", format!(r#"{{"note": "my card is {CARD}"}}"#).as_bytes())).await.expect("the memory store takes it");
+    hub.accept_order(order("web", format!(r#"{{"note": "my card is {CARD}"}}"#).as_bytes()))
+        .await
+        .expect("the memory store takes it");
     assert!(is_clean(&store.inbox(InboxId(0), 10).await.expect("it answers")));
     hub.stop();
 }

@@ -19,7 +19,11 @@ fn most_at_once(arrivals: &[Arrival]) -> usize {
 }
 
 fn most_in_a_second(arrivals: &[Arrival]) -> usize {
-    arrivals.iter().map(|a| arrivals.iter().filter(|b| b.at >= a.at && b.at < a.at + Duration::seconds(1)).count()).max().unwrap_or(0)
+    arrivals
+        .iter()
+        .map(|a| arrivals.iter().filter(|b| b.at >= a.at && b.at < a.at + Duration::seconds(1)).count())
+        .max()
+        .unwrap_or(0)
 }
 
 #[test]

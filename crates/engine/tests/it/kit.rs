@@ -14,8 +14,8 @@ use crossdock_engine::{
 };
 use crossdock_flows::{Answer, Policy};
 use crossdock_store::{
-    Accepted, Addressee, EffectRow, EffectState, ExceptionRow, InboxId, Intake, Loaded, MemoryStore, ProcessKey, ReadStore, Store,
-    Transition,
+    Accepted, Addressee, EffectRow, EffectState, ExceptionRow, InboxId, Intake, Loaded, MemoryStore, ProcessKey, ReadStore,
+    Store, Transition,
 };
 use crossdock_value::{Value, value};
 use std::{
@@ -127,7 +127,12 @@ fn check_generations(store: &MemoryStore, transition: &Transition) {
             continue;
         }
         let absent = record["attempt"]["probe"] == "absent";
-        assert!(absent || before["state"] == "refused", "{} went from {before} to generation {}", transition.process, effect.generation);
+        assert!(
+            absent || before["state"] == "refused",
+            "{} went from {before} to generation {}",
+            transition.process,
+            effect.generation
+        );
     }
 }
 
@@ -241,7 +246,9 @@ impl Lab {
             "totals": {"lines_net": zero.clone(), "shipping_net": zero.clone(), "tax": zero.clone(), "grand": zero},
             "custom": {"c_script": crossdock_value::to_value(script).expect("plain data")},
         });
-        self.sim.accept_order(&SystemName::new("hub"), &reference, &crossdock_value::to_json(&order)).expect("the memory store answers");
+        self.sim
+            .accept_order(&SystemName::new("hub"), &reference, &crossdock_value::to_json(&order))
+            .expect("the memory store answers");
         ProcessKey::new("order", &reference.to_string())
     }
 
@@ -252,7 +259,13 @@ impl Lab {
     }
 
     /// A command from somebody who saw a version.
-    pub fn command_at(&mut self, process: &ProcessKey, name: &str, body: Value, seen_version: Option<u64>) -> Result<Answer, HubError> {
+    pub fn command_at(
+        &mut self,
+        process: &ProcessKey,
+        name: &str,
+        body: Value,
+        seen_version: Option<u64>,
+    ) -> Result<Answer, HubError> {
         let message = HubMessage::Command { name: name.into(), body, key: "k".into(), seen_version, birth: None };
         let intake = Intake {
             to: Addressee::Process(process.clone()),
@@ -294,7 +307,8 @@ impl Lab {
         let store = self.store.clone();
         let until = self.sim.now + within;
         // Looked at now and then: it costs more than a step.
-        let closed = self.sim.run(until, |sim| (sim.steps.is_multiple_of(8) || sim.now >= until) && status(&store, process) == "closed");
+        let closed =
+            self.sim.run(until, |sim| (sim.steps.is_multiple_of(8) || sim.now >= until) && status(&store, process) == "closed");
         assert!(closed, "{process} is not closed within {within}: {:?} {:?}", self.effects(process), self.exceptions(process));
     }
 

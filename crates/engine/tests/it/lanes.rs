@@ -178,7 +178,10 @@ fn a_message_for_nobody_becomes_an_exception_and_the_next_one_too() {
     lab.run_for(Duration::minutes(5));
     let by_key = ProcessKey::new("stray", "toy:ch/de/ghost");
     let by_id = ProcessKey::new("stray", "erp/order/4711");
-    assert_eq!((lab.classes(&by_key), lab.classes(&by_id), lab.inbox_depth()), (vec!["stray".to_owned()], vec!["stray".to_owned()], 0));
+    assert_eq!(
+        (lab.classes(&by_key), lab.classes(&by_id), lab.inbox_depth()),
+        (vec!["stray".to_owned()], vec!["stray".to_owned()], 0)
+    );
     assert_eq!(lab.command(&by_id, "close", value!({"reason": "a test of theirs"})), Answer::Taken);
     assert!(lab.classes(&by_id).is_empty());
     lab.deliver(theirs(), "shipment.notice", Some("y"), b"{}");
@@ -190,7 +193,12 @@ fn a_message_for_nobody_becomes_an_exception_and_the_next_one_too() {
 fn a_message_by_their_id_finds_its_process_when_the_id_is_known() {
     let mut lab = Lab::new();
     lab.place("erp").takes = Duration::seconds(3);
-    lab.deliver(Addressee::Theirs { system: SystemName::new("erp"), kind: "order".into(), id: "4711".into() }, "toy.note", None, br#"{"n": 3}"#);
+    lab.deliver(
+        Addressee::Theirs { system: SystemName::new("erp"), kind: "order".into(), id: "4711".into() },
+        "toy.note",
+        None,
+        br#"{"n": 3}"#,
+    );
     let toy = lab.toy("same-id", 1, "erp");
     lab.close(&toy, MINUTE);
     lab.run_for(Duration::seconds(5));

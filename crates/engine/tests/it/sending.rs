@@ -27,7 +27,8 @@ fn an_intent_is_durable_before_the_send() {
     assert!(lab.sends("erp").is_empty(), "it left before its intent was committed");
     lab.close(&toy, MINUTE);
     let request = lab.effect(&toy, "one").request.expect("the exact bytes are archived");
-    let bytes = crossdock_engine::simulated::at_once(crossdock_store::Store::payload(&*lab.store, &toy, &request)).expect("it answers");
+    let bytes =
+        crossdock_engine::simulated::at_once(crossdock_store::Store::payload(&*lab.store, &toy, &request)).expect("it answers");
     assert!(bytes.is_some_and(|bytes| bytes.starts_with(b"erp.create_order ch/de/1 ")));
 }
 
@@ -132,7 +133,8 @@ fn a_system_with_native_keys_gets_the_same_key_again() {
 
 #[test]
 fn a_key_that_the_system_may_have_forgotten_is_not_sent_again() {
-    let mut lab = Lab::with(Setting { probes: false, key_lifetime: Some(Duration::minutes(10)), ..Setting::identity(Identity::NativeKey) });
+    let mut lab =
+        Lab::with(Setting { probes: false, key_lifetime: Some(Duration::minutes(10)), ..Setting::identity(Identity::NativeKey) });
     lab.script("erp", [Act::ApplyAndDrop]);
     lab.place("erp").always = Act::Turn(Some(700));
     let toy = lab.toy("1", 1, "erp");

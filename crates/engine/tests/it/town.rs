@@ -189,7 +189,10 @@ impl Connector for Plain {
         if !self.mended.load(Ordering::Relaxed) && &*call.order.number.to_string() == "unmapped" {
             return Err(PrepareError::Mapping { target: "lines".into(), reason: "nobody mapped it".into() });
         }
-        Ok(Prepared { bytes: format!("{} {} {}", call.operation, call.reference, call.key).into_bytes().into(), mapping: "m".into() })
+        Ok(Prepared {
+            bytes: format!("{} {} {}", call.operation, call.reference, call.key).into_bytes().into(),
+            mapping: "m".into(),
+        })
     }
 
     fn next(&self, call: &Call, prepared: &[u8], exchanges: &[Exchange]) -> Next {
@@ -210,7 +213,9 @@ impl Connector for Plain {
     fn probe(&self, call: &Call, prepared: &[u8], exchanges: &[Exchange]) -> NextProbe {
         match exchanges.last() {
             None => NextProbe::Send(request(Method::Get, call, prepared)),
-            Some(Exchange { answer: Ok(answer), .. }) if answer.status == 200 => NextProbe::End(Probe::Complete(Outcome::done(Value::Null))),
+            Some(Exchange { answer: Ok(answer), .. }) if answer.status == 200 => {
+                NextProbe::End(Probe::Complete(Outcome::done(Value::Null)))
+            }
             Some(Exchange { answer: Ok(answer), .. }) if answer.status == 404 => NextProbe::End(Probe::Absent),
             Some(Exchange { answer: Ok(answer), .. }) => {
                 NextProbe::End(Probe::Unclear(classify::answered(answer, Nature::Read, Credentials::Fixed)))

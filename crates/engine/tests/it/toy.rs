@@ -147,7 +147,8 @@ pub fn decide(state: &State, kind: &'static str) -> Plan {
     }
     plan.replies = state.questions.iter().map(|key| Reply { to: key.clone(), outcome: Outcome::done(Value::Null) }).collect();
     plan.timers = state.timers.iter().map(|(name, due)| Timer { name: name.clone(), due: *due }).collect();
-    let closed = !state.script.is_empty() && open && state.timers.is_empty() && state.asked.values().all(|answer| !answer.is_empty());
+    let closed =
+        !state.script.is_empty() && open && state.timers.is_empty() && state.asked.values().all(|answer| !answer.is_empty());
     plan.summary = Summary {
         stage: if closed { "closed" } else { "going" }.into(),
         status: if closed { Status::Closed } else { Status::Open },

@@ -78,10 +78,7 @@ impl Account {
         let open = self.money(tender.due - tender.asked_captures());
         let (label, last) = self.last_capture();
         if open.is_positive() && tender.terms.is_some_and(|terms| terms.multi_capture) {
-            // The last capture gives up the rest of the authorization: it must not overtake one that is under way.
-            if last && tender.is_busy() {
-                return None;
-            }
+            // On record at once, so that the answer to the command waits for it; `decide` holds the last one back behind others.
             return self.request(tender, Step::CaptureTender, &label, open, last);
         }
         if !tender.expiring || tender.is_busy() || tender.uncaptured() <= Decimal::ZERO {
@@ -109,9 +106,6 @@ impl Account {
     fn settle_next(&self) -> Option<Event> {
         self.tenders.iter().filter(|tender| !tender.on_account()).find_map(|tender| {
             let missing = self.money(tender.due - tender.asked_captures());
-            if missing.is_positive() && tender.is_busy() {
-                return None;
-            }
             if missing.is_positive() {
                 return self.request(tender, Step::CaptureTender, "close", missing, true);
             }

@@ -321,7 +321,8 @@ fn the_last_capture_waits_for_those_before_it() {
     let last = value!({"amount": {"amount": "20.00", "currency": "EUR"}, "shipment": "s2", "final": true});
     world.command("capture", last, "s2");
     world.run();
-    assert_eq!(world.names(), ["authorize-tender:p1", "capture-tender:p1/s1"], "it overtook one whose end is open");
+    assert_eq!(world.names(), ["verify-tender:p1", "capture-tender:p1/s1"], "it overtook one whose end is open");
+    assert_eq!(reply(&world, "s2"), None, "what is not taken yet is not answered");
     world.settle("capture-tender", "p1/s1", Outcome::done(Value::Null));
     world.run();
     assert_eq!(world.names().last().map(String::as_str), Some("capture-tender:p1/s2"));

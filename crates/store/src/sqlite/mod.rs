@@ -72,9 +72,18 @@ impl SqliteStore {
             .name("store-write".into())
             .spawn(move || writer::run(conn, writing, settings, receiver, ready))
             .map_err(|e| StoreError::Unavailable(format!("no thread for writing: {e}")))?;
-        opened.recv().map_err(|_| StoreError::Unavailable("the writer ended while it was opened".into()))??;
-        let readers = Pool::start(options, &vault)?;
-        Ok(Self { vault, requests: Some(requests), queue: options.queue, writer: Some(writer), readers, _lock: lock })
+        let ready = opened.recv().unwrap_or_else(|_| Err(StoreError::Unavailable("the writer ended while it was opened".into())));
+        match ready.and_then(|_| Pool::start(options, &vault)) {
+            Ok(readers) => {
+                Ok(Self { vault, requests: Some(requests), queue: options.queue, writer: Some(writer), readers, _lock: lock })
+            }
+            Err(error) => {
+                // The file must be closed before the lock is given back, or the next to open it meets a connection that is ending.
+                drop(requests);
+                let _ = writer.join();
+                Err(error)
+            }
+        }
     }
 
     /// Removes payloads past their retention, and messages folded before an instant: at most `limit` of each; how many went.

@@ -20,7 +20,7 @@ const TICK: Duration = Duration::millis(50);
 /// How long the last hub may take to bring everything to its end.
 const SETTLE_MAX: Duration = Duration::seconds(240);
 /// How long nothing may be written in any ledger before the run counts as settled ...
-const QUIET: Duration = Duration::seconds(12);
+const QUIET: Duration = Duration::seconds(5);
 /// ... and how long while orders are still under way: a breaker and a backoff may hold them for a minute.
 const QUIET_UNDER_WAY: Duration = Duration::seconds(75);
 /// How often a hub that has not settled is started again.

@@ -45,7 +45,8 @@ pub(super) fn is_settled(run: &Run) -> bool {
         let payment = found.get(&("payment".to_owned(), key));
         let end = order.map(Found::end).unwrap_or_default();
         fits(&expectation.expected_end, &end)
-            && payment.is_none_or(|payment| matches!(&*payment.status, "closed" | "cancelled" | "failed") || end.starts_with("parked"))
+            && payment
+                .is_none_or(|payment| matches!(&*payment.status, "closed" | "cancelled" | "failed") || end.starts_with("parked"))
     })
 }
 
@@ -118,7 +119,10 @@ pub(super) fn print_journal(run: &Run, number: &str) {
         if !process.key.key.ends_with(number) {
             continue;
         }
-        println!("{} {} {} {}", process.key, process.row.summary.status, process.row.summary.stage, process.row.summary.waiting_for);
+        println!(
+            "{} {} {} {}",
+            process.key, process.row.summary.status, process.row.summary.stage, process.row.summary.waiting_for
+        );
         for row in ready(run.store.journal(&process.key)).unwrap_or_default() {
             println!("  {} {} {} {}", row.version, row.at, row.action, String::from_utf8_lossy(&row.record));
         }

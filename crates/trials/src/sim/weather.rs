@@ -7,6 +7,7 @@ use crossdock_simulators::{Faults, Outage, OutageMode, Rates, SYSTEMS, rng::Rng}
 pub const CLASSES: &[&str] = &[
     "applied_then_dropped",
     "applied_then_error",
+    "accepted_then_applied_later",
     "error_not_applied",
     "throttled",
     "unauthorized",
@@ -61,7 +62,7 @@ fn faults(rng: &mut Rng, length_ms: u64) -> Faults {
     for _ in 0..rng.between(1..=4) {
         let share = rng.between(2..=25) as f64 / 100.0;
         let rates = &mut faults.rates;
-        match rng.between(0..=10) {
+        match rng.between(0..=11) {
             0 => rates.error_rate = share,
             1 | 2 => rates.apply_then_drop_rate = share,
             3 => rates.apply_then_error_rate = share,
@@ -71,6 +72,10 @@ fn faults(rng: &mut Rng, length_ms: u64) -> Faults {
             7 => faults.duplicate_notifications = share,
             8 => faults.reorder_notifications = share,
             9 => faults.drop_notifications = share / 2.0,
+            10 => {
+                rates.accept_then_apply_later_rate = share;
+                rates.apply_later_ms = rng.between(500..=20_000);
+            }
             _ => {
                 let mode = *rng.pick(&[OutageMode::Unavailable, OutageMode::Drop]);
                 let after_ms = rng.between(0..=length_ms);

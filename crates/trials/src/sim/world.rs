@@ -140,7 +140,8 @@ impl Run {
         let town = Town::new(World::new(seed, systems), seed);
         let config = Config { seed, ..Config::default() };
         let mut sim = Simulated::new(config, wiring.clone(), store.clone(), town, T0);
-        let commits = Commits { rng: Rng::named(seed, "commits"), refused: 0.0, reply_lost: 0.0, vanished: 0.0, counts: BTreeMap::new() };
+        let commits =
+            Commits { rng: Rng::named(seed, "commits"), refused: 0.0, reply_lost: 0.0, vanished: 0.0, counts: BTreeMap::new() };
         let commits = Rc::new(RefCell::new(commits));
         let hook = commits.clone();
         sim.on_commit(move |_| hook.borrow_mut().draw());
@@ -158,7 +159,8 @@ impl Run {
         }
         self.sim.network.line = weather.line;
         let mut commits = self.commits.borrow_mut();
-        (commits.refused, commits.reply_lost, commits.vanished) = (weather.commit_refused, weather.commit_reply_lost, weather.commit_vanished);
+        (commits.refused, commits.reply_lost, commits.vanished) =
+            (weather.commit_refused, weather.commit_reply_lost, weather.commit_vanished);
     }
 
     /// The last fault was that one.

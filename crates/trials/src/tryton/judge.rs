@@ -137,9 +137,10 @@ impl Judged {
             }
         };
         if !wrong.is_empty() {
-            let hub = found.map_or_else(|| "the hub does not know it".to_owned(), |found| {
-                format!("{} at {}, waits for {:?} {:?}", found.status, found.stage, found.waiting_for, found.exceptions)
-            });
+            let hub = found.map_or_else(
+                || "the hub does not know it".to_owned(),
+                |found| format!("{} at {}, waits for {:?} {:?}", found.status, found.stage, found.waiting_for, found.exceptions),
+            );
             self.findings.push(format!("{} ({:?}): {}; {hub}", order.name(), order.purpose, wrong.join("; ")));
         }
     }
@@ -254,7 +255,10 @@ impl fmt::Display for Judged {
         let share = if *to_book == 0 { 0.0 } else { *equal as f64 * 100.0 / *to_book as f64 };
         writeln!(f, "{equal} of {to_book} orders are equal to the cent ({share:.1} %)")?;
         writeln!(f, "planted: {posted_as_planted} posted with their difference, {held_as_planted} held")?;
-        writeln!(f, "cancelled: {cancelled}, {cancelled_with_a_sale} of them undone in Tryton; {too_late} came too late and were shipped")?;
+        writeln!(
+            f,
+            "cancelled: {cancelled}, {cancelled_with_a_sale} of them undone in Tryton; {too_late} came too late and were shipped"
+        )?;
         let Self { sales, invoices, payments, second_sales, second_invoices, second_payments, .. } = self;
         writeln!(f, "Tryton has {sales} sales, {invoices} invoices, {payments} payments")?;
         writeln!(f, "twice: {second_sales} sales, {second_invoices} invoices, {second_payments} payments")?;

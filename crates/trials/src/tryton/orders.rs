@@ -73,8 +73,7 @@ impl Placed {
 /// What the orders of a run are for, in the order they are placed.
 pub(super) fn purposes(orders: usize, cancellations: usize, patience_ms: u64, rng: &mut Rng) -> Vec<Purpose> {
     let planted = orders / PLANTED_ONE_IN;
-    let mut purposes: Vec<Purpose> =
-        (0..planted).map(|n| if n % 2 == 0 { Purpose::Posted } else { Purpose::Held }).collect();
+    let mut purposes: Vec<Purpose> = (0..planted).map(|n| if n % 2 == 0 { Purpose::Posted } else { Purpose::Held }).collect();
     purposes.resize(orders, Purpose::Booked);
     purposes.extend((0..cancellations).map(|_| Purpose::Cancelled { after_ms: rng.between(0..=patience_ms) }));
     for last in (1..purposes.len()).rev() {

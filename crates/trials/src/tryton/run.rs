@@ -29,8 +29,11 @@ const PICK_AFTER_MS: (u64, u64) = (8_000, 16_000);
 const CANCEL_WITHIN_MS: u64 = 12_000;
 const CANCEL_WITHIN_FAULTS_MS: u64 = 40_000;
 /// Tryton lives so long before it is killed, and is dead so long.
-const LIFE_MS: (u64, u64) = (30_000, 75_000);
+const LIFE_MS: (u64, u64) = (60_000, 150_000);
 const DEATH_MS: (u64, u64) = (500, 6_000);
+/// Orders under way; under faults most of them wait for something to settle.
+const IN_FLIGHT: usize = 16;
+const IN_FLIGHT_FAULTS: usize = 40;
 const LOOK_EVERY: Duration = Duration::seconds(1);
 /// How long nothing may change any more before the run is judged as it stands; longer than any retry waits.
 const QUIET: Duration = Duration::seconds(200);
@@ -68,6 +71,7 @@ pub(super) async fn campaign(args: &Args) -> Result<Report, String> {
     let mut rng = Rng::named(args.seed, "plan");
     let within = if args.faults { CANCEL_WITHIN_FAULTS_MS } else { CANCEL_WITHIN_MS };
     let purposes = orders::purposes(args.orders, args.cancellations, within, &mut rng);
+    let in_flight = args.in_flight.unwrap_or(if args.faults { IN_FLIGHT_FAULTS } else { IN_FLIGHT });
     let (stop, stopped) = oneshot::channel();
     let killing = async {
         if !args.faults {
@@ -76,7 +80,7 @@ pub(super) async fn campaign(args: &Args) -> Result<Report, String> {
         kill_and_restart(&peer, Rng::named(args.seed, "kills"), stopped).await
     };
     let trading = async {
-        let placed = trade(&systems, &channel, &hub.door, &purposes, args.in_flight).await;
+        let placed = trade(&systems, &channel, &hub.door, &purposes, in_flight).await;
         proxy.mend();
         let _ = stop.send(());
         placed
@@ -120,7 +124,13 @@ async fn systems(seed: u64, hub: String) -> Result<(String, Systems), String> {
 }
 
 /// Places all orders, so many under way at once.
-async fn trade(systems: &Systems, channel: &str, door: &Door, purposes: &[Purpose], in_flight: usize) -> Result<Vec<Placed>, String> {
+async fn trade(
+    systems: &Systems,
+    channel: &str,
+    door: &Door,
+    purposes: &[Purpose],
+    in_flight: usize,
+) -> Result<Vec<Placed>, String> {
     let mut placed: Vec<Placed> = Vec::new();
     let (mut ended, mut told) = (0, 0);
     while placed.len() < purposes.len() {
@@ -180,7 +190,8 @@ async fn settle(door: &Door, placed: &[Placed]) -> Result<BTreeMap<String, Found
         let ended = placed.iter().all(|order| of(order).is_some_and(Found::is_ended));
         let parked = placed.iter().all(|order| of(order).is_some_and(rests));
         // Planted orders wait for a person for good.
-        let as_planned = parked && placed.iter().all(|order| order.purpose == Purpose::Held || of(order).is_some_and(Found::is_ended));
+        let as_planned =
+            parked && placed.iter().all(|order| order.purpose == Purpose::Held || of(order).is_some_and(Found::is_ended));
         let now = format!("{found:?}");
         if now != before {
             (quiet, before) = (Stopwatch::start(), now);
@@ -202,9 +213,12 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, orders, seconds, orders_a_minute, settled_after_s, .. } = self;
-        writeln!(f, "{orders} orders of seed {seed} in {seconds:.0} s, {orders_a_minute:.1} a minute; settled {settled_after_s:.0} s after the last")?;
+        writeln!(
+            f,
+            "{orders} orders of seed {seed} in {seconds:.0} s, {orders_a_minute:.1} a minute; settled {settled_after_s:.0} s after the last"
+        )?;
         let line: Vec<String> = self.line.iter().map(|(what, count)| format!("{what} {count}")).collect();
         writeln!(f, "line: {}; Tryton killed {} times", line.join(", "), self.kills)?;
-        write!(f, "{}{}\n", self.judged, self.verdict)
+        writeln!(f, "{}{}", self.judged, self.verdict)
     }
 }

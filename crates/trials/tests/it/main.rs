@@ -1,6 +1,6 @@
 //! Short forms of the campaigns.
 
+mod bugs;
 mod crash;
 mod kill;
-mod bugs;
 mod sim;

@@ -1,11 +1,10 @@
 //! Commands and replies: what the engine itself can be told (`retry`, `skip`, `repin`), and how everything else reaches the flow.
 
 use super::super::{
-    Core, Output,
-    dispatch,
+    Core, Output, dispatch,
     lane::{Block, Lane, Memory, Work},
     plan,
-    record::{HubMessage, Record, Heard},
+    record::{Heard, HubMessage, Record},
 };
 use super::{Draft, PIN_WAITS_MAX, POISON, TAKEN, begin_born, begin_plain, refused};
 use crate::HubError;
@@ -43,7 +42,12 @@ impl Core {
                 if memory.version == 0 && birth.is_none() {
                     out.push(Output::Answer { row: row.id, result: Err(HubError::NoProcess(process.clone())) });
                     // Nothing is there to settle it against: it is kept as a stray, so that it is not lost.
-                    self.work(super::stray_process(row), super::Work::Inbox(InboxRow { kind: "command.stray".into(), ..row.clone() }), now, out);
+                    self.work(
+                        super::stray_process(row),
+                        super::Work::Inbox(InboxRow { kind: "command.stray".into(), ..row.clone() }),
+                        now,
+                        out,
+                    );
                     return None;
                 }
                 if let Some(birth) = &birth
@@ -67,7 +71,9 @@ impl Core {
                         let memory = self.memory(lane);
                         if memory.version == 0 {
                             match birth {
-                                Some(birth) => begin_born(process, &birth, self.pins.get(birth.policy.as_str()).cloned(), now, &mut draft),
+                                Some(birth) => {
+                                    begin_born(process, &birth, self.pins.get(birth.policy.as_str()).cloned(), now, &mut draft)
+                                }
                                 None => begin_plain(process, row, now, &mut draft),
                             }
                         }
@@ -114,7 +120,14 @@ impl Core {
         let asker = super::super::record::asker(key).filter(|_| lane.pin_waits <= PIN_WAITS_MAX);
         let Some((_, asker)) = asker else {
             lane.pin_waits = 0;
-            return self.poison(process, lane, row, "no_policy", "the policy of the asking process is not in the store".into(), now);
+            return self.poison(
+                process,
+                lane,
+                row,
+                "no_policy",
+                "the policy of the asking process is not in the store".into(),
+                now,
+            );
         };
         out.push(Output::Load(asker));
         out.push(Output::Load(process.clone()));
@@ -170,7 +183,11 @@ impl Core {
             // Asked when it must have become visible, not before: *absent* would be believed.
             EffectState::Unknown => {}
             EffectState::Accepted => {
-                return Some(close(draft, command, refused("still_waiting", format!("{} has taken it; its answer is awaited", effect.system))));
+                return Some(close(
+                    draft,
+                    command,
+                    refused("still_waiting", format!("{} has taken it; its answer is awaited", effect.system)),
+                ));
             }
             EffectState::Parked => {
                 // What was ever tried is asked after, not sent. Where nobody can be asked, the person has looked.
@@ -206,7 +223,14 @@ impl Core {
     }
 
     /// Makes the bytes anew from what the flow calls for now; if it no longer does, the old bytes stand.
-    pub(super) fn prepare_again(&self, process: &ProcessKey, memory: &Memory, row: &mut EffectRow, now: Timestamp, draft: &mut Draft) {
+    pub(super) fn prepare_again(
+        &self,
+        process: &ProcessKey,
+        memory: &Memory,
+        row: &mut EffectRow,
+        now: Timestamp,
+        draft: &mut Draft,
+    ) {
         let driver = &self.wiring.drivers[&*process.kind];
         let policy = memory.pinned.as_ref().map_or(&*super::NO_POLICY, |p| &*p.policy);
         let plan = driver.plan(&memory.state, policy, memory.row.logic, now);
@@ -251,7 +275,11 @@ impl Core {
             }
         }
         if lane.in_flight.contains_key(&effect.no) {
-            return Some(close(draft, command, refused("in_flight", format!("a call to {} is under way; wait for its end", effect.system))));
+            return Some(close(
+                draft,
+                command,
+                refused("in_flight", format!("a call to {} is under way; wait for its end", effect.system)),
+            ));
         }
         let mut row = effect.clone();
         row.state = EffectState::Skipped;
@@ -319,9 +347,8 @@ impl Core {
         let effect = match (body.get("key").as_str(), body.get("reference").as_str()) {
             (Some(key), _) => memory.effect_with_key(key),
             (None, Some(reference)) => referred(process, memory, &row.source, reference),
-            (None, None) => {
-                memory.effect_named(body.get("step").as_str().unwrap_or_default(), body.get("intent").as_str().unwrap_or_default())
-            }
+            (None, None) => memory
+                .effect_named(body.get("step").as_str().unwrap_or_default(), body.get("intent").as_str().unwrap_or_default()),
         }
         .cloned();
         // A system names the order; what it speaks of may be the order's payment.

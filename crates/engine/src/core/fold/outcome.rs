@@ -42,7 +42,14 @@ impl Core {
     }
 
     /// An outcome that came otherwise than as the answer to a call: another process's reply, a system's notice.
-    pub(super) fn notified(&mut self, process: &ProcessKey, lane: &mut Lane, effect: &EffectRow, outcome: &Outcome, now: Timestamp) -> Option<Draft> {
+    pub(super) fn notified(
+        &mut self,
+        process: &ProcessKey,
+        lane: &mut Lane,
+        effect: &EffectRow,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Option<Draft> {
         self.conclude(process, lane, effect, outcome, None, now)
     }
 
@@ -57,7 +64,11 @@ impl Core {
     ) -> Option<Draft> {
         let memory = self.memory(lane);
         let mut row = effect.clone();
-        row.last = if outcome.code.is_empty() { outcome.class.as_str().into() } else { format!("{} {}", outcome.class.as_str(), outcome.code).into() };
+        row.last = if outcome.code.is_empty() {
+            outcome.class.as_str().into()
+        } else {
+            format!("{} {}", outcome.class.as_str(), outcome.code).into()
+        };
         row.attempts += u32::from(attempt.is_some());
         let action = format!("{} {} {}", effect.operation, effect.step, outcome.class.as_str());
         let mut draft = self.draft(process, memory, &format!("system:{}", effect.system).into(), action, now);
@@ -70,7 +81,8 @@ impl Core {
                 row.state = EffectState::Accepted;
                 // Asked at its deadline, and from then on ever more rarely; silence that cannot be asked after is flagged all the same.
                 let late = now >= effect.deadline;
-                let ask = if late { now + Duration::seconds(1) + self.backoff(effect, row.attempts, None) } else { effect.deadline };
+                let ask =
+                    if late { now + Duration::seconds(1) + self.backoff(effect, row.attempts, None) } else { effect.deadline };
                 row.due = capability.is_some_and(|c| c.probes).then_some(ask);
             }
             OutcomeClass::Retry => self.try_again(&mut row, outcome, &mut draft, now),
@@ -88,7 +100,8 @@ impl Core {
         let ended = !row.state.is_open();
         draft.transition.effects.push(row);
         if ended {
-            let input = FlowInput::Settled { step: effect.step.to_string(), intent: effect.intent.to_string(), outcome: outcome.clone() };
+            let input =
+                FlowInput::Settled { step: effect.step.to_string(), intent: effect.intent.to_string(), outcome: outcome.clone() };
             self.hear(process, memory, &input, now, &mut draft);
         }
         self.finish(effect, attempt, &mut draft);
@@ -197,7 +210,9 @@ impl Core {
         row.state = EffectState::Unknown;
         match capability {
             Some(c) if c.probes => row.due = Some(now + Duration(c.settling_ms)),
-            Some(c) if c.identity == Identity::NativeKey && !self.gives_up(row, now) => row.due = Some(now + self.backoff(row, row.attempts, None)),
+            Some(c) if c.identity == Identity::NativeKey && !self.gives_up(row, now) => {
+                row.due = Some(now + self.backoff(row, row.attempts, None))
+            }
             Some(_) | None => {
                 row.state = EffectState::Parked;
                 row.due = None;
@@ -230,7 +245,8 @@ impl Core {
 
     /// Writes the record, with the answer archived.
     fn finish(&self, effect: &EffectRow, attempt: Option<&Attempt<'_>>, draft: &mut Draft) {
-        let response = attempt.and_then(|a| a.ended.response.as_ref()).filter(|_| self.config.archive).filter(|bytes| !bytes.is_empty());
+        let response =
+            attempt.and_then(|a| a.ended.response.as_ref()).filter(|_| self.config.archive).filter(|bytes| !bytes.is_empty());
         let hash = response.map(|bytes| {
             let hash = PayloadHash::of(bytes);
             draft.transition.payloads.push(Payload { hash, bytes: bytes.clone() });
@@ -247,7 +263,12 @@ impl Core {
             response: hash,
             evidence: (!a.outcome.evidence.is_null()).then_some(&a.outcome.evidence),
         });
-        let heard = Heard { kind: if attempt.is_some() { "attempt" } else { "settled" }, name: &effect.step, from: system_name(&effect.system), payload: None };
+        let heard = Heard {
+            kind: if attempt.is_some() { "attempt" } else { "settled" },
+            name: &effect.step,
+            from: system_name(&effect.system),
+            payload: None,
+        };
         draft.write_record(Record { heard, attempt, ..Record::default() });
     }
 
@@ -261,7 +282,9 @@ impl Core {
             }
             End::Attempt(outcome) => outcome.clone(),
             End::Probe(probe) | End::Audit(probe) => match probe {
-                Probe::Complete(outcome) | Probe::MovedOn(outcome) | Probe::Partial(outcome) | Probe::Unclear(outcome) => outcome.clone(),
+                Probe::Complete(outcome) | Probe::MovedOn(outcome) | Probe::Partial(outcome) | Probe::Unclear(outcome) => {
+                    outcome.clone()
+                }
                 Probe::Absent => Outcome::new(OutcomeClass::Done, "", ""),
             },
         };

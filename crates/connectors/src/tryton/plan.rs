@@ -213,7 +213,7 @@ fn spread(lines: &mut [Wanted], discount: Decimal, currency: Currency) {
     }
 }
 
-/// What is taxed at one rate: the lines, their sum as Tryton will have it, and the tax that the shopper paid.
+/// What is taxed at one rate: the lines, what Tryton will tax, and the tax that the shopper paid.
 struct Rate {
     rate: Decimal,
     lines: Vec<usize>,
@@ -250,7 +250,7 @@ fn price(settings: &Settings, order: &Order, wanted: Vec<Wanted>, total: Money) 
             let of = Rate { rate: line.rate, lines: Vec::new(), base: Decimal::ZERO, paid: Decimal::ZERO };
             let of = rates.entry(key.clone()).or_insert(of);
             of.lines.push(lines.len());
-            of.base += booked(&priced, currency);
+            of.base += priced.unit_price * priced.quantity;
             of.paid += tax;
         }
         lines.push(priced);
@@ -280,7 +280,7 @@ fn price(settings: &Settings, order: &Order, wanted: Vec<Wanted>, total: Money) 
     Ok(lines)
 }
 
-/// What a line comes to: Tryton rounds each to the currency.
+/// What a line comes to: Tryton rounds each to the currency. The tax it takes of the prices as they are, and rounds only that.
 fn booked(line: &SaleLine, currency: Currency) -> Decimal {
     round(line.unit_price * line.quantity, currency)
 }
@@ -296,19 +296,23 @@ fn difference(lines: &[SaleLine], rates: &BTreeMap<String, Rate>, total: Money) 
 ///
 /// A line of its own would not do: Tryton rounds what is taxed negatively apart from what is taxed positively.
 fn move_tax(lines: &mut [SaleLine], rate: &mut Rate, currency: Currency) {
-    let fits = |moved: Decimal| round((rate.base + moved) * rate.rate, currency) == rate.paid;
+    let fits = |base: Decimal| round(base * rate.rate, currency) == rate.paid;
+    if fits(rate.base) {
+        return;
+    }
     let step = minor_unit(currency);
-    let moves = (0..=SHIFT_MAX).flat_map(|n| [Decimal::from(n) * step, -Decimal::from(n) * step]);
     let mut dearest = rate.lines.clone();
     dearest.sort_by_key(|n| std::cmp::Reverse(booked(&lines[*n], currency)));
-    for moved in moves.filter(|moved| fits(*moved)) {
+    for moved in (0..=SHIFT_MAX).flat_map(|n| [Decimal::from(n) * step, -Decimal::from(n) * step]) {
         for n in &dearest {
-            let wanted = booked(&lines[*n], currency) + moved;
-            let mut changed = lines[*n].clone();
-            changed.unit_price = (wanted / changed.quantity).round_dp(PRICE_DIGITS);
-            if wanted > Decimal::ZERO && booked(&changed, currency) == wanted {
+            let line = &lines[*n];
+            let wanted = booked(line, currency) + moved;
+            let unit_price = (wanted / line.quantity).round_dp(PRICE_DIGITS);
+            let base = rate.base + (unit_price - line.unit_price) * line.quantity;
+            let changed = SaleLine { unit_price, ..line.clone() };
+            if wanted > Decimal::ZERO && booked(&changed, currency) == wanted && fits(base) {
+                rate.base = base;
                 lines[*n] = changed;
-                rate.base += moved;
                 return;
             }
         }
@@ -353,4 +357,30 @@ pub(super) fn step(settings: &Settings, call: &Call) -> Result<Value, PrepareErr
         PrepareError::Misconfigured(format!("`settings.web_shops` has no shop for the site {}", call.order.site))
     })?;
     Ok(value!({"web_id": (web_id(&call.order)), "shop": (shop.id), "reference": (&call.reference), "args": (&call.args)}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three pieces of a price that does not divide by three: their sum is a hair below what the line is booked at, and that hair
+    /// decides how the tax is rounded.
+    #[test]
+    fn tax_is_that_of_the_prices_and_not_of_rounded_lines() {
+        let jpy: Currency = "JPY".parse().expect("a currency");
+        let number = |text: &str| text.parse::<Decimal>().expect("a number");
+        let line = |quantity: i64, price: &str| SaleLine {
+            line: None,
+            code: String::new(),
+            quantity: Decimal::from(quantity),
+            unit_price: number(price),
+            rate: Some("0.1".into()),
+        };
+        let mut lines = vec![line(3, "6745.3333"), line(1, "5239"), line(2, "13322"), line(1, "736")];
+        let base = |lines: &[SaleLine]| lines.iter().map(|line| line.unit_price * line.quantity).sum::<Decimal>();
+        let mut rate = Rate { rate: number("0.1"), lines: vec![0, 1, 2, 3], base: base(&lines), paid: number("5286") };
+        assert_eq!(round(rate.base * rate.rate, jpy), number("5285"), "a yen too little");
+        move_tax(&mut lines, &mut rate, jpy);
+        assert_eq!((round(base(&lines) * rate.rate, jpy), rate.base), (rate.paid, base(&lines)));
+    }
 }

@@ -242,14 +242,14 @@ impl Erp {
     }
 }
 
-/// What Tryton computes: each line rounded, the tax rounded once for each rate.
+/// What Tryton computes: each line rounded, the tax of the prices as they are rounded once for each rate.
 fn totals(sale: &Value) -> (Decimal, Decimal) {
     let mut rates: BTreeMap<i64, Decimal> = BTreeMap::new();
     let mut untaxed = Decimal::ZERO;
     for line in sale.at("lines.0.1").as_arr().expect("lines") {
         let price = wire::read_decimal(line.get("unit_price")).expect("a price");
-        let amount = (price * line.get("quantity").as_decimal().expect("a quantity")).round_dp(2);
-        untaxed += amount;
+        let amount = price * line.get("quantity").as_decimal().expect("a quantity");
+        untaxed += amount.round_dp(2);
         if let Some(tax) = line.at("taxes.0.1.0").as_i64() {
             *rates.entry(tax).or_default() += amount;
         }

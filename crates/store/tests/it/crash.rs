@@ -73,7 +73,8 @@ fn after_a_failed_sync_nothing_is_answered_any_more() {
     assert!(matches!(unclear, Err(StoreError::Unknown(_))), "{unclear:?}");
     assert_eq!(fatal.load(Ordering::SeqCst), 1, "the process is told to end");
     let after = wait(store.accept(vec![placed(3)], None));
-    assert!(matches!(after, Err(StoreError::Unavailable(_))), "{after:?}");
+    // Whether the writer's queue was closed before or after this one was put into it, it is not answered.
+    assert!(matches!(after, Err(StoreError::Unavailable(_) | StoreError::Unknown(_))), "{after:?}");
     drop(store);
     let store = folder.open();
     assert_eq!(wait(store.accept(vec![placed(1)], None)), Ok(vec![Accepted::Duplicate]), "what was answered is there");

@@ -204,7 +204,7 @@ async fn cancel(act: &Act, reason: &str) -> Result<String, Failure> {
 }
 
 async fn connect(act: &Act) -> Result<(Source, String), Failure> {
-    let source = Source::Remote(Remote::new(&act.url, &act.key.key_env)?);
+    let source = Source::Remote(Box::new(Remote::new(&act.url, &act.key.key_env)?));
     let order = trace::find(&source, &act.order).await?;
     Ok((source, order))
 }

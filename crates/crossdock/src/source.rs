@@ -43,7 +43,7 @@ pub struct KeyArgs {
 
 pub enum Source {
     Store(Arc<dyn ReadStore>),
-    Remote(Remote),
+    Remote(Box<Remote>),
 }
 
 /// A process as lists show it.
@@ -71,7 +71,7 @@ struct Items<T> {
 impl Source {
     pub fn open(args: &Args, key: &KeyArgs) -> Result<Self, Failure> {
         match (&args.url, &args.store) {
-            (Some(url), _) => Ok(Self::Remote(Remote::new(url, &key.key_env)?)),
+            (Some(url), _) => Ok(Self::Remote(Box::new(Remote::new(url, &key.key_env)?))),
             (None, Some(path)) => store(path),
             (None, None) => store(&store_of(args.landscape.as_deref())?),
         }

@@ -116,7 +116,7 @@ pub(super) async fn campaign(setting: &Setting) -> Result<Report, String> {
             let call = life.calls.last().cloned().unwrap_or_default();
             let told = life.findings.into_iter().map(|finding| format!("before call {n} ({call}): {finding}"));
             found.lock().unwrap_or_else(PoisonError::into_inner).extend(told);
-            if n % 50 == 0 {
+            if n.is_multiple_of(50) {
                 eprintln!("{n} of {calls} calls");
             }
         }

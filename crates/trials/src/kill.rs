@@ -40,7 +40,7 @@ pub struct Args {
     /// With --exhaustive: the first call to die before.
     #[arg(long, default_value_t = 1)]
     from: u64,
-    /// Keep the store and the hub's log, or with --exhaustive the calls of two lives, in this folder.
+    /// Keep the store, the ledgers and the hub's log, or with --exhaustive the calls of two lives, in this folder.
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
     /// Print the report as JSON.

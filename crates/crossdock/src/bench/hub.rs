@@ -24,16 +24,16 @@ use tokio::net::TcpListener;
 pub struct Args {
     #[arg(long)]
     workload: Workload,
-    /// Where the systems listen.
-    #[arg(long)]
-    stub: String,
+    /// Where the systems listen, in the order of the steps.
+    #[arg(long, value_delimiter = ',')]
+    systems: Vec<String>,
     /// The store's file.
     #[arg(long)]
     store: PathBuf,
 }
 
 pub async fn run(args: Args) -> Result<(), String> {
-    let wiring = systems::wire(args.workload, &args.stub)?;
+    let wiring = systems::wire(args.workload, &args.systems)?;
     let store = Arc::new(SqliteStore::open(&sqlite::Options::new(&args.store)).map_err(|e| e.to_string())?);
     let core = Config { archive: args.workload == Workload::Full, ..Config::default() };
     let options = Options { core, ..Options::default() };

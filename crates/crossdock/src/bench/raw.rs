@@ -25,9 +25,9 @@ const ANSWER_MAX: usize = 1 << 20;
 pub struct Args {
     #[arg(long)]
     workload: Workload,
-    /// Where the systems listen.
-    #[arg(long)]
-    stub: String,
+    /// Where the systems listen, in the order of the steps.
+    #[arg(long, value_delimiter = ',')]
+    systems: Vec<String>,
 }
 
 struct Caller {
@@ -41,7 +41,7 @@ struct Caller {
 pub async fn run(args: Args) -> Result<(), String> {
     let caller = Arc::new(Caller {
         workload: args.workload,
-        wiring: systems::wire(args.workload, &args.stub)?,
+        wiring: systems::wire(args.workload, &args.systems)?,
         client: Client::new(ANSWER_MAX),
         orders: Orders::new(args.workload, ""),
         next: AtomicU64::new(0),

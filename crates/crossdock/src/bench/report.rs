@@ -23,7 +23,9 @@ pub struct Summary {
     pub idle_bytes: u64,
     pub filled: Option<Filled>,
     pub in_flight: Option<InFlight>,
+    /// Effects that reached a system before their turn, and those that reached it twice.
     pub out_of_order: u64,
+    pub repeated: u64,
 }
 
 /// One round; what is not a rate is of one order.
@@ -93,9 +95,9 @@ fn rounded(figure: f64) -> f64 {
 }
 
 impl Report {
-    /// Whether every order had its effects, in their order.
+    /// Whether every order had its effects once, in their order.
     pub fn is_sound(&self) -> bool {
-        self.workloads.iter().all(|workload| workload.out_of_order == 0)
+        self.workloads.iter().all(|workload| workload.out_of_order == 0 && workload.repeated == 0)
     }
 
     pub fn to_json(&self) -> Value {
@@ -133,6 +135,7 @@ impl Summary {
             "written_bytes_per_order": figure(|r| r.written_bytes),
             "idle_mb": rounded(mb(self.idle_bytes)),
             "out_of_order": self.out_of_order,
+            "repeated": self.repeated,
             "rounds": self.rounds.iter().map(|r| json!({
                 "orders_per_s": rounded(r.orders_per_s), "raw_orders_per_s": rounded(r.raw_orders_per_s), "cpu_ms": rounded(r.cpu_ms),
             })).collect::<Vec<_>>(),

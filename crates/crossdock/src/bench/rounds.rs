@@ -134,7 +134,7 @@ impl Bench {
     async fn measure(args: &Args, workload: Workload, folder: &Path) -> Result<Summary, String> {
         fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         let stub = Child::start(&["stub"]).await?;
-        let raw = Child::start(&["raw", "--workload", workload.as_str(), "--stub", stub.text("url")]).await?;
+        let raw = Child::start(&["raw", "--workload", workload.as_str(), "--systems", stub.text("systems")]).await?;
         let mut bench = Self { workload, clients: args.clients, stub, raw, next: FIRST };
         let mut summary = Summary { workload: workload.as_str(), ..Summary::default() };
 
@@ -155,12 +155,13 @@ impl Bench {
         }
         let seen = bench.stub.ask("count").await?;
         summary.out_of_order = seen["out_of_order"].as_u64().unwrap_or(0);
+        summary.repeated = seen["repeated"].as_u64().unwrap_or(0);
         Ok(summary)
     }
 
     async fn hub(&self, store: PathBuf) -> Result<Hub, String> {
         let path = store.to_str().ok_or("the folder's name is not text")?.to_owned();
-        let args = ["hub", "--workload", self.workload.as_str(), "--stub", self.stub.text("url"), "--store", &path];
+        let args = ["hub", "--workload", self.workload.as_str(), "--systems", self.stub.text("systems"), "--store", &path];
         let child = Child::start(&args).await?;
         let load = Load::new(child.text("url"), self.stub.text("url"), Orders::new(self.workload, child.text("key")));
         Ok(Hub { child, load, store })

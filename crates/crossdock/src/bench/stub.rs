@@ -1,4 +1,4 @@
-//! The outside systems of the benchmark, in a process of their own. They answer at once (or after a set delay), remember which steps of
+//! The outside systems of the benchmark, in a process of their own, each at its own address. They answer at once (or after a set delay), remember which steps of
 //! each order they saw, and say when an order has had all six.
 
 use super::{child::Commands, flow::STEPS};
@@ -29,9 +29,10 @@ struct Stub {
 #[derive(Default)]
 struct Seen {
     orders: HashMap<u64, Order>,
-    /// Different (order, step) pairs.
+    /// Different (order, step) pairs since the last `forget`.
     unique: u64,
-    calls: u64,
+    /// Calls for a step that was done, and for one whose turn it was not: since the start.
+    repeated: u64,
     out_of_order: u64,
 }
 
@@ -43,24 +44,15 @@ struct Order {
 
 pub async fn run() -> Result<(), String> {
     let stub = Arc::new(Stub::default());
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|e| e.to_string())?;
-    let address = listener.local_addr().map_err(|e| e.to_string())?;
-    let mut commands = Commands::start(&serde_json::json!({"url": format!("http://{address}")}));
-    let serving = stub.clone();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            stream.set_nodelay(true).ok();
-            let stub = serving.clone();
-            tokio::spawn(async move {
-                let service = service_fn(move |request| {
-                    let stub = stub.clone();
-                    async move { Ok::<_, Infallible>(stub.answer(request).await) }
-                });
-                // A caller that goes away is no fault of the stub.
-                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-            });
-        }
-    });
+    let mut urls = Vec::new();
+    for _ in &STEPS {
+        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|e| e.to_string())?;
+        let address = listener.local_addr().map_err(|e| e.to_string())?;
+        urls.push(format!("http://{address}"));
+        tokio::spawn(serve(listener, stub.clone()));
+    }
+    // Any of them says when an order is done.
+    let mut commands = Commands::start(&serde_json::json!({"url": urls[0], "systems": urls.join(",")}));
     while let Some(command) = commands.next().await {
         let mut words = command.split(' ');
         match (words.next(), words.next().and_then(|word| word.parse().ok())) {
@@ -69,18 +61,36 @@ pub async fn run() -> Result<(), String> {
                 commands.answer(&serde_json::json!({}));
             }
             (Some("forget"), None) => {
-                *stub.lock() = Seen::default();
+                let mut seen = stub.lock();
+                (seen.orders, seen.unique) = (HashMap::new(), 0);
+                drop(seen);
                 commands.answer(&serde_json::json!({}));
             }
             _ => {
                 let seen = stub.lock();
-                let told = serde_json::json!({"unique": seen.unique, "calls": seen.calls, "out_of_order": seen.out_of_order});
+                let told =
+                    serde_json::json!({"unique": seen.unique, "repeated": seen.repeated, "out_of_order": seen.out_of_order});
                 drop(seen);
                 commands.answer(&told);
             }
         }
     }
     Ok(())
+}
+
+async fn serve(listener: TcpListener, stub: Arc<Stub>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        stream.set_nodelay(true).ok();
+        let stub = stub.clone();
+        tokio::spawn(async move {
+            let service = service_fn(move |request| {
+                let stub = stub.clone();
+                async move { Ok::<_, Infallible>(stub.answer(request).await) }
+            });
+            // A caller that goes away is no fault of the stub.
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
 }
 
 impl Stub {
@@ -113,13 +123,13 @@ impl Stub {
 
     fn take(&self, number: u64, step: usize) {
         let mut seen = self.lock();
-        seen.calls += 1;
         let order = seen.orders.entry(number).or_default();
         let bit = 1 << step;
         let (new, in_order) = (order.steps & bit == 0, order.steps & (bit - 1) == bit - 1);
         order.steps |= bit;
         let waiter = if order.steps == ALL { order.waiter.take() } else { None };
         seen.unique += u64::from(new);
+        seen.repeated += u64::from(!new);
         seen.out_of_order += u64::from(!in_order);
         drop(seen);
         if let Some(waiter) = waiter {

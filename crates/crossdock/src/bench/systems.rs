@@ -52,20 +52,21 @@ const BODIES: [&str; 6] = [
          total: .document.totals.grand, lines: [ .document.lines[] | { name, quantity: .quantity.value } ] }"#,
 ];
 
-/// Wires a hub, or a caller without one, to the systems at `stub`.
-pub fn wire(workload: Workload, stub: &str) -> Result<Wiring, String> {
+/// Wires a hub, or a caller without one, to the systems at `urls`, in the order of `STEPS`.
+pub fn wire(workload: Workload, urls: &[String]) -> Result<Wiring, String> {
+    let [first, ..] = urls else { return Err("the systems have no addresses".into()) };
     let landscape = Landscape::from_folder(&fixture::demo_landscape(), &hub::known()).map_err(|report| report.to_string())?;
     let mut systems = Vec::new();
     match workload {
-        Workload::Engine => systems.push(system(SHOP, stub, Arc::new(Opaque::new()))),
-        Workload::Full => systems.push(system("storefront", stub, storefront(&landscape, stub)?)),
+        Workload::Engine => systems.push(system(SHOP, first, Arc::new(Opaque::new()))),
+        Workload::Full => systems.push(system("storefront", first, storefront(&landscape, first)?)),
     }
-    for (step, body) in STEPS.iter().zip(BODIES) {
+    for ((step, body), url) in STEPS.iter().zip(BODIES).zip(urls) {
         let connector: Arc<dyn Connector> = match workload {
             Workload::Engine => Arc::new(Opaque::new()),
-            Workload::Full => mapped(step, body, stub)?,
+            Workload::Full => mapped(step, body, url)?,
         };
-        systems.push(system(step.system, stub, connector));
+        systems.push(system(step.system, url, connector));
     }
     let policies: Arc<dyn PolicySource> = match workload {
         Workload::Engine => Arc::new(Unused),
@@ -76,12 +77,12 @@ pub fn wire(workload: Workload, stub: &str) -> Result<Wiring, String> {
     Ok(Wiring::new(systems, drivers, policies))
 }
 
-fn system(name: &str, stub: &str, connector: Arc<dyn Connector>) -> System {
+fn system(name: &str, url: &str, connector: Arc<dyn Connector>) -> System {
     System {
         name: SystemName::new(name),
         roles: Vec::new(),
         product: "bench".into(),
-        base: stub.into(),
+        base: url.into(),
         connector,
         limits: Limits { concurrency: CONCURRENCY, ..Limits::default() },
         poll_every: None,
@@ -89,13 +90,13 @@ fn system(name: &str, stub: &str, connector: Arc<dyn Connector>) -> System {
 }
 
 /// The demo's storefront: it only reads orders here.
-fn storefront(landscape: &Landscape, stub: &str) -> Result<Arc<dyn Connector>, String> {
+fn storefront(landscape: &Landscape, url: &str) -> Result<Arc<dyn Connector>, String> {
     let configured = landscape.system(&SystemName::new("storefront")).ok_or("the demo's landscape has no storefront")?;
-    let config = configured.resolve(&|_: &str| Some(stub.to_owned())).map_err(|e| e.to_string())?;
+    let config = configured.resolve(&|_: &str| Some(url.to_owned())).map_err(|e| e.to_string())?;
     built(&config)
 }
 
-fn mapped(step: &super::flow::Step, body: &str, stub: &str) -> Result<Arc<dyn Connector>, String> {
+fn mapped(step: &super::flow::Step, body: &str, url: &str) -> Result<Arc<dyn Connector>, String> {
     let mut operations = Value::Null;
     operations.insert(
         step.operation.as_str(),
@@ -111,7 +112,7 @@ fn mapped(step: &super::flow::Step, body: &str, stub: &str) -> Result<Arc<dyn Co
         name: SystemName::new(step.system),
         connector: "http-json".into(),
         roles: vec![step.operation.role()],
-        url: stub.into(),
+        url: url.into(),
         auth: Value::Null,
         limits: ConfigLimits { concurrency: CONCURRENCY, ..ConfigLimits::default() },
         settings: value!({
@@ -147,7 +148,8 @@ mod tests {
     #[test]
     fn both_workloads_can_be_wired() {
         for workload in Workload::ALL {
-            let wiring = wire(workload, "http://127.0.0.1:1").unwrap_or_else(|e| panic!("{workload:?}: {e}"));
+            let wiring =
+                wire(workload, &vec!["http://127.0.0.1:1".into(); STEPS.len()]).unwrap_or_else(|e| panic!("{workload:?}: {e}"));
             assert_eq!(wiring.systems.len(), 7);
         }
     }

@@ -7,7 +7,7 @@ use crossdock_canonical::{Duration, SystemName, Timestamp};
 use crossdock_flows::Answer;
 use crossdock_store::{
     Committed, EffectRow, EffectState, ExceptionRow, IdentityRow, InboxId, InboxRow, Intake, Loaded, ProcessKey, ProcessRow,
-    StoreError,
+    StoreError, Transition,
 };
 use crossdock_value::Value;
 use std::{
@@ -222,6 +222,11 @@ impl Core {
                     if lane.queue.is_empty() {
                         break;
                     }
+                    if self.seems_unborn(process, &lane) {
+                        lane.memory = Some(super::fold::unborn(&*self.wiring.drivers[&*process.kind]));
+                        lane.stage = Stage::Ready;
+                        continue;
+                    }
                     lane.stage = Stage::Loading;
                     out.push(Output::Load(process.clone()));
                     break;
@@ -256,6 +261,13 @@ impl Core {
         self.lanes.insert(process.clone(), lane);
     }
 
+    /// Whether a lane's process is taken to be new without a look: nobody knows its lane, and it has heard what begins a process. If it
+    /// is there all the same, the store refuses version 0 and the lane reads it.
+    fn seems_unborn(&self, process: &ProcessKey, lane: &Lane) -> bool {
+        let begins = |row: &InboxRow| self.wiring.drivers.get(&*process.kind).is_some_and(|driver| driver.starts_with(&row.kind));
+        lane.blocked.is_none() && matches!(lane.queue.front(), Some(Work::Inbox(row)) if begins(row))
+    }
+
     fn submit(&mut self, process: &ProcessKey, lane: &mut Lane, draft: Draft, out: &mut Vec<Output>) {
         if let Some(pinned) = &draft.pinned
             && !self.pins.contains_key(&pinned.hash)
@@ -271,9 +283,11 @@ impl Core {
         }
     }
 
-    fn commit(&mut self, lane: &mut Lane, draft: Box<Draft>, out: &mut Vec<Output>) {
+    fn commit(&mut self, lane: &mut Lane, mut draft: Box<Draft>, out: &mut Vec<Output>) {
         self.stats.commits += 1;
-        out.push(Output::Commit(Box::new(draft.transition.clone())));
+        // The lane needs neither of them again.
+        let (record, payloads) = (draft.transition.record.take(), std::mem::take(&mut draft.transition.payloads));
+        out.push(Output::Commit(Box::new(Transition { record, payloads, ..draft.transition.clone() })));
         lane.stage = Stage::Committing(draft);
     }
 
@@ -429,7 +443,7 @@ impl Core {
     }
 
     /// Puts a lane back, hands over the messages its last commit sent, and lets it run.
-    fn go_on(&mut self, process: &ProcessKey, mut lane: Lane, now: Timestamp, out: &mut Vec<Output>) {
+    fn go_on(&mut self, process: &ProcessKey, mut lane: Box<Lane>, now: Timestamp, out: &mut Vec<Output>) {
         let sent = std::mem::take(&mut lane.sent);
         self.lanes.insert(process.clone(), lane);
         for (intake, id) in sent {

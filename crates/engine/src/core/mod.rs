@@ -213,7 +213,8 @@ pub struct Stats {
 pub struct Core {
     config: Config,
     wiring: Wiring,
-    lanes: HashMap<ProcessKey, Lane>,
+    /// Boxed: a lane is taken out and put back for each piece of work.
+    lanes: HashMap<ProcessKey, Box<Lane>>,
     pins: HashMap<Arc<str>, Pinned>,
     /// Lanes that wait for their pin to be on disk.
     unpinned: HashMap<Arc<str>, Vec<ProcessKey>>,
@@ -314,11 +315,21 @@ impl Core {
 
     /// Handles one input. Outputs are in the order in which they should begin.
     pub fn step(&mut self, input: Input, now: Timestamp, out: &mut Vec<Output>) {
-        if self.fenced {
-            return;
-        }
+        self.step_all(std::iter::once(input), now, out);
+    }
+
+    /// Handles inputs that came together; what time alone brings about is looked at once, after them.
+    pub fn step_all(&mut self, inputs: impl IntoIterator<Item = Input>, now: Timestamp, out: &mut Vec<Output>) {
         let begun = out.len();
-        self.take(input, now, out);
+        for input in inputs {
+            if self.fenced {
+                break;
+            }
+            self.take(input, now, out);
+        }
+        if !self.fenced {
+            self.pass_time(now, out);
+        }
         if self.fenced {
             out.truncate(begun);
         }
@@ -342,7 +353,6 @@ impl Core {
             Input::Resume(system) => self.dispatcher.resume(&system, now),
             Input::Tick => {}
         }
-        self.pass_time(now, out);
     }
 
     /// When the core wants to be called again even if nothing happens.

@@ -31,7 +31,7 @@ pub(super) fn effect_key(process: &ProcessKey, step: &str, intent: &str, generat
     }
     hash.update(generation.to_be_bytes());
     let digest = hash.finalize();
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>().into()
+    hex::encode(&digest[..16]).into()
 }
 
 /// Our name for an effect in its system, whatever its generation.

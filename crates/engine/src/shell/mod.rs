@@ -20,7 +20,7 @@ use clock::Clock;
 use crossdock_canonical::{Duration, SystemName, Timestamp};
 use crossdock_connect::http::Request;
 use crossdock_flows::Answer;
-use crossdock_store::{Accepted, CursorWrite, InboxId, ProcessKey, ReadStore, Store, StoreError};
+use crossdock_store::{Accepted, CursorWrite, InboxId, Loaded, ProcessKey, ReadStore, Store, StoreError, Transition};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, RwLock},
@@ -156,9 +156,7 @@ async fn run(
     let mut told_at = Timestamp(0);
     core.step(Input::Start, hub.clock.now(), &mut out);
     loop {
-        for output in out.drain(..) {
-            perform(&hub, &client, output);
-        }
+        perform_all(&hub, &client, out.drain(..));
         let now = hub.clock.now();
         if now - told_at >= Duration::millis(200) {
             told_at = now;
@@ -173,9 +171,7 @@ async fn run(
                     return;
                 }
                 let now = hub.clock.now();
-                for input in batch.drain(..) {
-                    core.step(input, now, &mut out);
-                }
+                core.step_all(batch.drain(..), now, &mut out);
             }
             () = clock::pause(wake) => core.step(Input::Tick, hub.clock.now(), &mut out),
         }
@@ -193,6 +189,24 @@ fn tell(hub: &Running, core: &Core, now: Timestamp) {
     *hub.view.write().unwrap_or_else(PoisonError::into_inner) = view;
 }
 
+/// Begins the outputs of a batch. Its commits share a task, and so do its loads: their answers come together.
+fn perform_all(hub: &Arc<Running>, client: &Arc<Client>, outputs: impl Iterator<Item = Output>) {
+    let (mut commits, mut loads) = (Vec::new(), Vec::new());
+    for output in outputs {
+        match output {
+            Output::Commit(transition) => commits.push(transition),
+            Output::Load(process) => loads.push(process),
+            other => perform(hub, client, other),
+        }
+    }
+    if !commits.is_empty() {
+        tokio::spawn(commit(hub.clone(), commits));
+    }
+    if !loads.is_empty() {
+        tokio::spawn(load_all(hub.clone(), loads));
+    }
+}
+
 /// Begins one output; its answer comes back as an input.
 fn perform(hub: &Arc<Running>, client: &Arc<Client>, output: Output) {
     let hub = hub.clone();
@@ -204,14 +218,7 @@ fn perform(hub: &Arc<Running>, client: &Arc<Client>, output: Output) {
             }
         }
         Output::Commit(transition) => {
-            tokio::spawn(async move {
-                let process = transition.process.clone();
-                let result = hub.store.commit(*transition).await;
-                if matches!(result, Err(StoreError::Busy(_) | StoreError::Unavailable(_))) {
-                    clock::pause(Duration::millis(100)).await;
-                }
-                let _ = hub.inputs.send(Input::Committed { process, result });
-            });
+            tokio::spawn(commit(hub, vec![transition]));
         }
         Output::Send(job) => {
             let client = client.clone();
@@ -221,10 +228,7 @@ fn perform(hub: &Arc<Running>, client: &Arc<Client>, output: Output) {
             });
         }
         Output::Load(process) => {
-            tokio::spawn(async move {
-                let input = load(&hub, process).await;
-                let _ = hub.inputs.send(input);
-            });
+            tokio::spawn(load_all(hub, vec![process]));
         }
         Output::StorePin(pin) => {
             tokio::spawn(async move {
@@ -302,8 +306,38 @@ fn perform(hub: &Arc<Running>, client: &Arc<Client>, output: Output) {
     }
 }
 
-async fn load(hub: &Running, process: ProcessKey) -> Input {
-    match hub.store.load(&process).await {
+/// Hands transitions to the store, all before the first answer is awaited.
+async fn commit(hub: Arc<Running>, transitions: Vec<Box<Transition>>) {
+    let begun: Vec<_> =
+        transitions.into_iter().map(|transition| (transition.process.clone(), hub.store.commit(*transition))).collect();
+    let mut paused = false;
+    for (process, reply) in begun {
+        let result = reply.await;
+        // Once for all: what keeps one from being stored keeps the others.
+        if !paused && matches!(result, Err(StoreError::Busy(_) | StoreError::Unavailable(_))) {
+            paused = true;
+            clock::pause(Duration::millis(100)).await;
+        }
+        let _ = hub.inputs.send(Input::Committed { process, result });
+    }
+}
+
+async fn load_all(hub: Arc<Running>, processes: Vec<ProcessKey>) {
+    let begun: Vec<_> = processes
+        .into_iter()
+        .map(|process| {
+            let loading = hub.store.load(&process);
+            (process, loading)
+        })
+        .collect();
+    for (process, loading) in begun {
+        let input = loaded(&hub, process, loading.await).await;
+        let _ = hub.inputs.send(input);
+    }
+}
+
+async fn loaded(hub: &Running, process: ProcessKey, result: Result<Option<Loaded>, StoreError>) -> Input {
+    match result {
         Ok(None) => Input::Loaded { process, result: Ok(None), pin: None },
         Ok(Some(loaded)) => {
             let hash = loaded.row.policy.clone();

@@ -155,3 +155,16 @@ fn each_of_several_deadlines_is_noticed() {
         assert_eq!(lab.classes(&toy).len(), flagged, "after {after} s");
     }
 }
+
+/// The timer is due while the commit that cancels it is under way: it is in the lane's queue already.
+#[test]
+fn a_timer_cancelled_at_its_very_moment_does_not_fire() {
+    let mut lab = Lab::new();
+    let toy = lab.toy("1", 1, "erp");
+    let due = T0 + Duration::seconds(30);
+    set(&mut lab, "1", "a", Some(due));
+    lab.run(due - Duration(1), |_| false);
+    set(&mut lab, "1", "a", None);
+    lab.run_for(MINUTE);
+    assert_eq!(lab.state(&toy).fired, Vec::<String>::new());
+}

@@ -70,6 +70,7 @@ fn loaded(store: &dyn Whole) {
 fn stale_version(store: &dyn Whole) {
     leased(store);
     commit(store, step("1", 0));
+    let audited = wait(store.audit(100)).expect("reads").len();
     for version in [0, 2] {
         let mut stale = step("1", version);
         stale.effects = vec![effect(1, "erp", 1, 1)];
@@ -81,6 +82,7 @@ fn stale_version(store: &dyn Whole) {
     assert!(wait(store.load(&order("1"))).expect("reads").expect("is there").effects.is_empty());
     assert!(wait(store.load(&order("2"))).expect("reads").is_none());
     assert_eq!(commit(store, step("1", 1)).version, 2);
+    assert_eq!(wait(store.audit(100)).expect("reads").len(), audited + 1, "only what was committed is in the audit");
 }
 
 fn stale_epoch(store: &dyn Whole) {

@@ -58,15 +58,22 @@ impl KeySource {
     }
 }
 
+/// Makes the key under another name first: a process that dies meanwhile must not leave a key file that is none.
 fn create_key_file(path: &Path) -> Result<[u8; 32], StoreError> {
     let key = entropy::key()?;
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".new");
     let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(path).and_then(|mut file| {
+    let written = options.open(&unfinished).and_then(|mut file| {
         file.write_all(&key)?;
-        file.sync_all()
+        file.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        // The name must last before anything is sealed with the key.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::File::open(folder)?.sync_all()
     });
     written.map_err(|e| StoreError::Unavailable(format!("the key file {} cannot be written: {e}", path.display())))?;
     Ok(key)

@@ -144,6 +144,15 @@ fn the_wrong_key_is_refused_at_once_and_the_right_one_is_made_for_its_owner_only
 }
 
 #[test]
+fn a_hub_that_died_while_it_made_its_key_starts_again() {
+    let folder = Folder::new();
+    std::fs::write(folder.path().join("hub.db.key.new"), b"half a k").expect("writes");
+    drop(folder.open());
+    assert_eq!(std::fs::metadata(folder.path().join("hub.db.key")).expect("a key file").len(), 32);
+    drop(folder.open());
+}
+
+#[test]
 fn no_personal_data_lies_in_clear_in_any_file() {
     let folder = Folder::new();
     let store = folder.open();

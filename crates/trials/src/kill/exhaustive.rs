@@ -115,7 +115,10 @@ pub(super) async fn campaign(setting: &Setting) -> Result<Report, String> {
             if life.died { &deaths } else { &survived }.fetch_add(1, Ordering::Relaxed);
             let call = life.calls.last().cloned().unwrap_or_default();
             let told = life.findings.into_iter().map(|finding| format!("before call {n} ({call}): {finding}"));
-            found.lock().unwrap_or_else(PoisonError::into_inner).extend(told);
+            for finding in told {
+                eprintln!("{finding}");
+                found.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
+            }
             if n.is_multiple_of(50) {
                 eprintln!("{n} of {calls} calls");
             }
@@ -203,11 +206,14 @@ impl Stage {
             let told = fs::read_to_string(&log).unwrap_or_default();
             findings.push(format!("the hub ended with {ended}: {}", told.lines().last().unwrap_or_default()));
         }
-        let store =
-            SqliteStore::open(&Options::new(folder.path().join(FILE))).map_err(|e| format!("the store does not open: {e}"))?;
-        let judged = judge(&shop, &store).await?;
-        findings.extend(judged.findings);
-        findings.extend(judged.unexpected);
+        match SqliteStore::open(&Options::new(folder.path().join(FILE))) {
+            Ok(store) => {
+                let judged = judge(&shop, &store).await?;
+                findings.extend(judged.findings);
+                findings.extend(judged.unexpected);
+            }
+            Err(error) => findings.push(format!("the store does not open any more: {error}")),
+        }
         Ok(Life { died, calls, findings })
     }
 

@@ -66,6 +66,10 @@ impl Ground {
         format!("http://{}", self.address)
     }
 
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub fn store_path(&self) -> PathBuf {
         self.folder.join(STORE)
     }

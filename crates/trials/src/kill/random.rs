@@ -84,7 +84,7 @@ pub async fn campaign(setting: &Setting) -> Result<Report, String> {
     }
     let seconds = watch.elapsed().0 as f64 / 1_000.0;
     let watch = Stopwatch::start();
-    let judged = settle(&ground, &mut shop).await?;
+    let judged = settle(&ground, &mut shop, setting.keep.is_some()).await?;
     let kills = setting.kills.max(1) as f64;
     let report = Report {
         seed: setting.seed,
@@ -129,7 +129,7 @@ async fn trade(shop: &mut Shop, setting: &Setting, length: Duration) {
 }
 
 /// The last life: everything comes to its end, and then the hub ends too.
-async fn settle(ground: &Ground, shop: &mut Shop) -> Result<Judged, String> {
+async fn settle(ground: &Ground, shop: &mut Shop, keep: bool) -> Result<Judged, String> {
     let mut round = 1;
     loop {
         let mut hub = ground.start(&shop.systems)?;
@@ -149,6 +149,9 @@ async fn settle(ground: &Ground, shop: &mut Shop) -> Result<Judged, String> {
         hub.kill().await?;
         let judged = judge(shop, &ground.open()?).await?;
         if judged.restless == 0 || round == ROUNDS {
+            if keep {
+                shop.keep_ledgers(ground.folder()).map_err(|e| format!("the ledgers cannot be kept: {e}"))?;
+            }
             return Ok(judged);
         }
         eprintln!("{} orders or messages still move; round {round}", judged.restless);

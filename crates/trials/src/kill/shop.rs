@@ -12,7 +12,7 @@ use crossdock_simulators::{
 };
 use crossdock_verify::{Ledgers, parse_all};
 use serde_json::json;
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 /// After this long an order no longer counts as under way: it waits for a person, or the judge will say what it waits for.
 const SLOW: Duration = Duration::seconds(90);
@@ -112,6 +112,15 @@ impl Shop {
         let world = self.systems.world();
         let texts: Vec<(&str, String)> = SYSTEMS.iter().filter_map(|name| Some((*name, world.ledger(name)?.lines(0)))).collect();
         parse_all(texts.iter().map(|(name, lines)| (*name, lines.as_str())))
+    }
+
+    /// Writes each ledger into a folder, for `crossdock verify` and for people.
+    pub fn keep_ledgers(&self, folder: &Path) -> std::io::Result<()> {
+        let world = self.systems.world();
+        for (name, ledger) in SYSTEMS.iter().filter_map(|name| Some((name, world.ledger(name)?))) {
+            std::fs::write(folder.join(format!("{name}.jsonl")), ledger.lines(0))?;
+        }
+        Ok(())
     }
 
     /// Rows in all ledgers: what does not grow any more has come to rest.

@@ -3,7 +3,7 @@
 //! Memory holds a bounded window; the rows in the store are the truth, and are read again whenever the window has room.
 
 use super::{
-    BreakerState, Core, Output,
+    BreakerState, Core, Output, Table,
     health::{Answered, Health},
     lane::Work,
 };
@@ -12,7 +12,7 @@ use crossdock_canonical::{Duration, SystemName, Timestamp};
 use crossdock_connect::Call;
 use crossdock_store::{DueEffect, ProcessKey};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -55,7 +55,7 @@ struct Queue {
     /// By score: due time less the head start of its class.
     ready: BTreeSet<(i64, ProcessKey, u32)>,
     later: BTreeSet<(Timestamp, ProcessKey, u32)>,
-    places: HashMap<(ProcessKey, u32), Place>,
+    places: Table<(ProcessKey, u32), Place>,
     in_flight: u32,
     /// More is due in the store than the window holds.
     overflow: bool,
@@ -124,7 +124,7 @@ impl Dispatcher {
                     health: Health::new(system.limits),
                     ready: BTreeSet::new(),
                     later: BTreeSet::new(),
-                    places: HashMap::new(),
+                    places: Table::default(),
                     in_flight: 0,
                     overflow: false,
                     reading: false,

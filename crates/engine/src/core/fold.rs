@@ -272,6 +272,8 @@ impl Core {
         let order: Order =
             crossdock_value::from_value(body).map_err(|e| ("unreadable", format!("not a canonical order: {e}")))?;
         let pinned = self.wiring.policies.policy_for(body).map_err(|reason| ("no_policy", reason))?;
+        // One copy in memory for all that pin it.
+        let pinned = self.pins.get(&pinned.hash).cloned().unwrap_or(pinned);
         let bytes: Arc<[u8]> = crossdock_value::to_json(body).into();
         let hash = PayloadHash::of(&bytes);
         let to = &mut draft.transition.row;

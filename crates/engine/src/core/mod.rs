@@ -210,11 +210,14 @@ pub struct Stats {
     pub parked: u64,
 }
 
+/// By process: looked up at every step, so hashed by what is quick and still seeded.
+type Table<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 pub struct Core {
     config: Config,
     wiring: Wiring,
     /// Boxed: a lane is taken out and put back for each piece of work.
-    lanes: HashMap<ProcessKey, Box<Lane>>,
+    lanes: Table<ProcessKey, Box<Lane>>,
     pins: HashMap<Arc<str>, Pinned>,
     /// Lanes that wait for their pin to be on disk.
     unpinned: HashMap<Arc<str>, Vec<ProcessKey>>,
@@ -238,7 +241,7 @@ pub struct Core {
 /// Which inbox rows are in memory.
 #[derive(Default)]
 struct InboxWindow {
-    queued: HashSet<InboxId>,
+    queued: HashSet<InboxId, foldhash::fast::RandomState>,
     /// Rows after this one may wait in the store unseen; new ones must not overtake them. `None`: all that can go on are in memory.
     behind: Option<InboxId>,
     /// A read of the rows after this one is under way.
@@ -296,7 +299,7 @@ impl Core {
         Self {
             config,
             wiring,
-            lanes: HashMap::new(),
+            lanes: Table::default(),
             pins: HashMap::new(),
             unpinned: HashMap::new(),
             dispatcher,

@@ -47,6 +47,9 @@ impl Default for Options {
     }
 }
 
+/// Inputs that the core hears in one round.
+const BATCH_MAX: usize = 256;
+
 type Waiting = HashMap<InboxId, oneshot::Sender<Result<Answer, HubError>>>;
 
 /// A hub that runs in this process.
@@ -152,7 +155,7 @@ async fn run(
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut out = Vec::new();
-    let mut batch = Vec::with_capacity(256);
+    let mut batch = Vec::with_capacity(BATCH_MAX);
     let mut told_at = Timestamp(0);
     core.step(Input::Start, hub.clock.now(), &mut out);
     loop {
@@ -166,9 +169,14 @@ async fn run(
         tokio::select! {
             biased;
             _ = stopped.changed() => return,
-            count = received.recv_many(&mut batch, 256) => {
+            count = received.recv_many(&mut batch, BATCH_MAX) => {
                 if count == 0 {
                     return;
+                }
+                // What is ready to tell the core something does so first: together they cost one round.
+                tokio::task::yield_now().await;
+                while batch.len() < BATCH_MAX && let Ok(input) = received.try_recv() {
+                    batch.push(input);
                 }
                 let now = hub.clock.now();
                 core.step_all(batch.drain(..), now, &mut out);

@@ -1,4 +1,4 @@
-//! What callers put before the writer. All that needs no store is done by then: bodies are deflated and sealed, digests made.
+//! What callers put before the writer. All that needs no store is done by then: bodies are compressed and sealed, digests made.
 
 use crate::{
     Accepted, Committed, CursorWrite, Intake, Lease, ProcessKey, StoreError, Transition, TransitionId,

@@ -1,4 +1,4 @@
-//! Sealing: everything that may hold personal data lies on disk deflated and encrypted (AES-256-GCM) under a key of its subject, and
+//! Sealing: everything that may hold personal data lies on disk compressed and encrypted (AES-256-GCM) under a key of its subject, and
 //! each subject's key lies there wrapped by the hub's own. Destroying the subject's key erases the person everywhere in the store at
 //! once. A backup made before still holds the wrapped key: it must end with its own retention.
 //!
@@ -7,7 +7,7 @@
 //!
 //! It does not decide what is personal: the engine names a subject for every body.
 
-mod deflate;
+mod compress;
 mod keys;
 mod seal;
 

@@ -1,14 +1,14 @@
 //! The sealed form of a body: version, flags, key number, nonce, then ciphertext and tag. The header is bound by the tag, and so is
 //! what the body belongs to: bytes moved to another process or message do not open.
 
-use super::{SubjectKey, Vault, deflate};
+use super::{SubjectKey, Vault, compress};
 use crate::{Addressee, Intake, PayloadHash, ProcessKey, StoreError, entropy};
 use aes_gcm::{Nonce, Tag, aead::AeadInOut};
 use std::sync::Arc;
 
 /// Of the format; stored in every body for ever.
 const VERSION: u8 = 1;
-const DEFLATED: u8 = 1;
+const COMPRESSED: u8 = 1;
 const HEADER: usize = 1 + 1 + 4 + 8 + 12;
 const TAG: usize = 16;
 
@@ -68,8 +68,8 @@ impl<'a> From<&'a Intake> for Place<'a> {
 impl Vault {
     pub(crate) fn seal(&self, subject: &Arc<str>, place: &Place<'_>, clear: &[u8]) -> Result<Sealed, StoreError> {
         let key = self.key_for(subject)?;
-        let deflated = deflate::deflate(clear);
-        let (flags, body) = deflated.as_deref().map_or((0, clear), |deflated| (DEFLATED, deflated));
+        let compressed = compress::compress(clear);
+        let (flags, body) = compressed.as_deref().map_or((0, clear), |compressed| (COMPRESSED, compressed));
         let clear_len = u32::try_from(clear.len())
             .map_err(|_| StoreError::Constraint(format!("a body of {} bytes is too large to archive", clear.len())))?;
         let nonce = entropy::nonce()?;
@@ -121,7 +121,7 @@ impl Vault {
         key.cipher
             .decrypt_inout_detached(&Nonce::from(nonce), &place.bind(header), body.as_mut_slice().into(), &Tag::from(*tag))
             .map_err(|_| damaged())?;
-        let clear = if header[1] & DEFLATED == 0 { body } else { deflate::inflate(&body, clear_len)? };
+        let clear = if header[1] & COMPRESSED == 0 { body } else { compress::expand(&body, clear_len)? };
         Ok(Some(Arc::from(clear)))
     }
 }

@@ -19,13 +19,13 @@ fn no_rows(_: u64) -> Result<Option<KeyRow>, StoreError> {
 fn what_was_sealed_opens_at_its_own_place_only() {
     let vault = vault(1);
     let (process, other) = (ProcessKey::new("order", "a/b/1"), ProcessKey::new("order", "a/b/2"));
-    for clear in [&b""[..], b"short", "a long body that deflates well ".repeat(50).as_bytes()] {
+    for clear in [&b""[..], b"short", "a long body that compresses well ".repeat(50).as_bytes()] {
         let hash = PayloadHash::of(clear);
         let place = Place::Payload { process: &process, hash: &hash };
         let sealed = vault.seal(&Arc::from("guest:1"), &place, clear).expect("seals").bytes;
         assert_eq!(vault.open_sealed(&place, &sealed, no_rows).expect("opens").as_deref(), Some(clear));
         if clear.len() > 16 {
-            assert!(sealed.len() < clear.len(), "deflated");
+            assert!(sealed.len() < clear.len(), "compressed");
             assert!(!sealed.windows(8).any(|w| clear.windows(8).any(|c| c == w)), "nothing shows through");
         }
         assert!(vault.open_sealed(&Place::Payload { process: &other, hash: &hash }, &sealed, no_rows).is_err(), "moved");

@@ -29,6 +29,7 @@ mod number;
 mod ops;
 mod program;
 mod reads;
+mod straight;
 mod val;
 
 pub use error::{CompileError, RunError};

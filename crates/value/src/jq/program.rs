@@ -13,6 +13,7 @@ use super::error::{CompileError, RunError};
 use super::library::{self, Signature};
 use super::meter::{self, Budget, Ended, Stop};
 use super::reads::{self, Read};
+use super::straight::{self, Straight};
 use super::val::{Jq, check_output};
 use crate::Value;
 
@@ -27,6 +28,8 @@ pub struct Program {
 struct Inner {
     source: String,
     filter: jaq_core::Filter<Data>,
+    /// What it does, if that can be told without the interpreter.
+    straight: Option<Straight>,
     variables: usize,
     reads: Vec<Read>,
 }
@@ -68,7 +71,8 @@ impl Program {
             )
         })?;
         let reads = reads::of(&term, source);
-        let inner = Inner { source: source.to_owned(), filter, variables: names.len(), reads };
+        let straight = Straight::of(&term, &names);
+        let inner = Inner { source: source.to_owned(), filter, straight, variables: names.len(), reads };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -111,6 +115,21 @@ impl Program {
         if vars.len() != expected {
             return Err(RunError::Variables { expected, got: vars.len() });
         }
+        match self.run_straight(input, vars, budget) {
+            Some(output) => Ok(vec![output]),
+            None => self.interpret(input, vars, budget, max),
+        }
+    }
+
+    /// The short way, for a budget that could not matter to it; `None` when the interpreter is needed.
+    pub(super) fn run_straight(&self, input: &Value, vars: &[Value], budget: &Budget) -> Option<Value> {
+        let ample = budget.fuel >= straight::FUEL_AMPLE && budget.text_max >= check::SOURCE_MAX;
+        let output = self.inner.straight.as_ref().filter(|_| ample)?.run(input, vars)?;
+        fits(&output, &mut { budget.output_max }).then_some(output)
+    }
+
+    /// The long way: jaq, metered.
+    pub(super) fn interpret(&self, input: &Value, vars: &[Value], budget: &Budget, max: usize) -> Result<Vec<Value>, RunError> {
         let ended = meter::within(budget, || {
             let vars = Vars::new(vars.iter().cloned().map(Jq::from_outside));
             let context = Ctx::<Data>::new(&self.inner.filter.lut, vars);
@@ -130,6 +149,17 @@ impl Program {
             outputs.collect::<Result<Vec<_>, _>>()
         });
         ended.unwrap_or_else(|ended| Err(stopped(&ended, budget)))
+    }
+}
+
+/// Whether an output has no more values than are left.
+fn fits(value: &Value, left: &mut u64) -> bool {
+    let Some(rest) = left.checked_sub(1) else { return false };
+    *left = rest;
+    match value {
+        Value::Arr(items) => items.iter().all(|item| fits(item, left)),
+        Value::Obj(map) => map.values().all(|item| fits(item, left)),
+        Value::Null | Value::Bool(_) | Value::Num(_) | Value::Str(_) => true,
     }
 }
 

@@ -507,3 +507,86 @@ fn what_compiles_has_the_stack_to_run() {
         assert!(Program::compile(&source, &[]).is_err());
     }
 }
+
+#[test]
+fn what_needs_no_interpreter_gives_what_the_interpreter_gives() {
+    let inputs = [
+        "null",
+        r#"{"a":{"b":1.50,"k":"x"},"items":[{"sku":"s1","q":2,"on":true},{"sku":"s2","q":0},{"q":1}],"s":"text","f":false}"#,
+        r#"{"a":[1],"items":{"x":1},"s":null}"#,
+        r#"{"a":null,"items":[],"f":true}"#,
+        r#"{"items":[1,"two"],"a":"b"}"#,
+        r#"[{"a":1}]"#,
+    ];
+    let straight = [
+        ".",
+        ".a",
+        ".a.b",
+        r#"."a"."b""#,
+        ".a.b?",
+        "$v.a",
+        "$v",
+        r#""lit\n""#,
+        "1.50",
+        "null",
+        r#"{a, b: .a.b, "c d": "x", e: {f: $v}, a: 2}"#,
+        "{}",
+        "[.items[]]",
+        "[.items[].sku]",
+        "[.items[] | .sku]",
+        r#"[.items[] | {sku, q: (.q // 7)}]"#,
+        r#"[.items[] | select(.q > 0) | select(.on) | .sku]"#,
+        ".items | map({sku})",
+        "[.items[] | select(.a == $v.a)]",
+        r#".s // "none""#,
+        ".f // .a",
+        r#".a == {"b": 1.5, "k": "x"}"#,
+        ".a != .s",
+        ".a < .s and .f",
+        ".f or .a.b >= 1",
+        r#"if .f then "yes" elif .s then .s else {no: .a} end"#,
+        ".a | .b",
+    ];
+    let other = [
+        ".a[]",
+        ".a + 1",
+        "[.items[] | .q, .sku]",
+        ".items | length",
+        "..",
+        "[.items[][]]",
+        r#""\(.s)""#,
+        ".items[0]",
+        ".a as $x | $x",
+    ];
+    let vars = [json(r#"{"a":1}"#)];
+    let budget = Budget::default();
+    for source in straight {
+        let program = Program::compile(source, &["v"]).unwrap_or_else(|error| panic!("{source}: {error}"));
+        let mut direct = 0;
+        for input in inputs {
+            let input = json(input);
+            let Some(output) = program.run_straight(&input, &vars, &budget) else { continue };
+            let told = program.interpret(&input, &vars, &budget, 2).unwrap_or_else(|error| panic!("{input} | {source}: {error}"));
+            let told: Vec<String> = told.iter().map(Value::to_string).collect();
+            assert_eq!([output.to_string()], *told, "{input} | {source}");
+            direct += 1;
+        }
+        assert!(direct > 0, "{source} is one of them");
+    }
+    for source in other {
+        let program = Program::compile(source, &["v"]).unwrap_or_else(|error| panic!("{source}: {error}"));
+        assert!(
+            inputs.iter().all(|input| program.run_straight(&json(input), &vars, &budget).is_none()),
+            "{source} is none of them"
+        );
+    }
+}
+
+#[test]
+fn a_small_budget_is_kept_to_by_every_program() {
+    let many = Value::from(vec![json("1"); 2_000]);
+    let fuel = Budget { fuel: 500, ..Budget::default() };
+    assert_eq!(compile("[.[] | .]").run(&many, &[], &fuel), Err(RunError::OutOfFuel { fuel: 500 }));
+    let output = Budget { output_max: 100, ..Budget::default() };
+    assert_eq!(compile("{a: .}").run(&many, &[], &output), Err(RunError::OutputTooLarge { max: 100 }));
+}

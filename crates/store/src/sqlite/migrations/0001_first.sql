@@ -167,7 +167,7 @@ CREATE TABLE dedup (
     PRIMARY KEY (source, id)
 ) STRICT, WITHOUT ROWID;
 
--- Archived bytes, deflated and sealed, appended in order of time. Found from the newest of a process back.
+-- Archived bytes, compressed and sealed, appended in order of time. Found from the newest of a process back.
 CREATE TABLE payload (
     id         INTEGER PRIMARY KEY,
     process_no INTEGER NOT NULL,

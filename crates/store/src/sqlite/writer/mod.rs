@@ -31,6 +31,7 @@ use std::{
         atomic::{AtomicI32, Ordering},
         mpsc::Receiver,
     },
+    thread,
 };
 use tail::Tail;
 
@@ -75,10 +76,13 @@ impl Known {
     }
 }
 
+/// Looked up at every write, so hashed by what is quick and still seeded.
+type KnownByKey = HashMap<ProcessKey, Known, foldhash::fast::RandomState>;
+
 /// What a group of writes would change in memory; put in place only when the group is on disk.
 struct Staged {
     tail: Tail,
-    known: HashMap<ProcessKey, Known>,
+    known: KnownByKey,
     /// By kind, status and stage.
     tally: HashMap<[Arc<str>; 3], i64>,
     keys: HashSet<u64>,
@@ -92,7 +96,7 @@ struct Writer<'c> {
     vault: Arc<Vault>,
     settings: Settings,
     tail: Tail,
-    known: HashMap<ProcessKey, Known>,
+    known: KnownByKey,
     log: Log,
 }
 
@@ -127,7 +131,7 @@ pub(super) fn run(
     let opened = hooked.map_err(StoreError::from).and_then(|()| {
         let tail = Tail::read(&conn)?;
         let sql = Statements::prepare(&conn)?;
-        Ok(Writer { conn: &conn, sql, vault, settings, tail, known: HashMap::new(), log })
+        Ok(Writer { conn: &conn, sql, vault, settings, tail, known: KnownByKey::default(), log })
     });
     match opened {
         Ok(mut writer) => {
@@ -144,9 +148,15 @@ pub(super) fn run(
 impl Writer<'_> {
     fn serve(&mut self, requests: &Receiver<Request>) {
         let mut group = Vec::with_capacity(GROUP_MAX);
+        let mut busy = false;
         while let Ok(first) = requests.recv() {
             group.push(first);
+            if busy {
+                // Who sent it is about to send more: he gets to, rather than have each of them synced alone.
+                thread::yield_now();
+            }
             group.extend(requests.try_iter().take(GROUP_MAX - 1));
+            busy = group.len() > 1;
             if let Err(unanswered) = self.commit_group(std::mem::take(&mut group)) {
                 return self.stop(unanswered, requests);
             }
@@ -206,7 +216,7 @@ impl Writer<'_> {
     fn attempt(&mut self, group: &[Request]) -> Result<Vec<Result<Answer, StoreError>>, (usize, Failure)> {
         let mut staged = Staged {
             tail: self.tail.clone(),
-            known: HashMap::new(),
+            known: KnownByKey::default(),
             tally: HashMap::new(),
             keys: HashSet::new(),
             stored_keys: Vec::new(),

@@ -91,7 +91,10 @@ pub(super) fn sale(settings: &Settings, call: &Call) -> Result<Sale, PrepareErro
         Value::Null => order.totals.grand,
         total => crossdock_value::from_value(total).map_err(|e| failed("total", e.to_string()))?,
     };
-    let wanted = wanted(settings, call, &order)?;
+    let mut wanted = wanted(settings, call, &order)?;
+    if total.amount == order.totals.grand.amount {
+        move_discount(&mut wanted, &order);
+    }
     let lines = price(settings, &order, wanted, total)?;
     let delivery = order.shipments.iter().find_map(|shipment| shipment.ship_to.as_ref());
     let place = |address: &crossdock_canonical::order::Address| place(settings, address);
@@ -179,8 +182,7 @@ fn wanted(settings: &Settings, call: &Call, order: &Order) -> Result<Vec<Wanted>
             });
         }
     }
-    let discount: Decimal = order.adjustments.iter().map(|adjustment| adjustment.amount.amount).sum();
-    spread(&mut lines, discount, order.currency);
+    spread(&mut lines, discount(order), order.currency);
     lines.extend(parts);
     for charge in &order.shipping {
         lines.push(Wanted {
@@ -193,6 +195,10 @@ fn wanted(settings: &Settings, call: &Call, order: &Order) -> Result<Vec<Wanted>
         });
     }
     Ok(lines)
+}
+
+fn discount(order: &Order) -> Decimal {
+    order.adjustments.iter().map(|adjustment| adjustment.amount.amount).sum()
 }
 
 /// Spreads a discount over the goods by what they cost, in minor units, the rest on the dearest.
@@ -213,6 +219,38 @@ fn spread(lines: &mut [Wanted], discount: Decimal, currency: Currency) {
     }
 }
 
+/// A channel may have spread the order's discount otherwise, say not over options. Between goods of one rate that makes no odds; between
+/// two rates it shows in the tax, which then tells how much of the discount was the other's.
+fn move_discount(lines: &mut [Wanted], order: &Order) {
+    let (discount, currency) = (discount(order), order.currency);
+    let computed: Decimal = lines.iter().map(|line| tax(line, order.taxation, currency)).sum();
+    let missing = order.totals.tax.amount - computed;
+    let rounding = Decimal::from(lines.len()) * minor_unit(currency);
+    if discount.is_zero() || missing.abs() <= rounding {
+        return;
+    }
+    let share = |rate: Decimal| if order.taxation == Taxation::Gross { rate / (Decimal::ONE + rate) } else { rate };
+    let mut goods: Vec<usize> = (0..lines.len()).filter(|n| lines[*n].line.is_some() && lines[*n].taxed).collect();
+    goods.sort_by_key(|n| std::cmp::Reverse(lines[*n].amount));
+    let Some(dearest) = goods.first().copied() else { return };
+    let Some(other) = goods.into_iter().find(|n| lines[*n].rate != lines[dearest].rate) else { return };
+    let moved = round(missing / (share(lines[dearest].rate) - share(lines[other].rate)), currency);
+    let stays_positive = lines[dearest].amount + moved > Decimal::ZERO && lines[other].amount - moved > Decimal::ZERO;
+    if moved.abs() <= discount.abs() && stays_positive {
+        lines[dearest].amount += moved;
+        lines[other].amount -= moved;
+    }
+}
+
+/// The tax in, or on, an amount in the order's taxation.
+fn tax(line: &Wanted, taxation: Taxation, currency: Currency) -> Decimal {
+    match (taxation, line.taxed) {
+        (_, false) => Decimal::ZERO,
+        (Taxation::Net, true) => round(line.amount * line.rate, currency),
+        (Taxation::Gross, true) => round(line.amount * line.rate / (Decimal::ONE + line.rate), currency),
+    }
+}
+
 /// What is taxed at one rate: the lines, what Tryton will tax, and the tax that the shopper paid.
 struct Rate {
     rate: Decimal,
@@ -227,14 +265,8 @@ fn price(settings: &Settings, order: &Order, wanted: Vec<Wanted>, total: Money) 
     let mut lines = Vec::new();
     let mut rates: BTreeMap<String, Rate> = BTreeMap::new();
     for line in wanted {
-        let (net, tax) = match (order.taxation, line.taxed) {
-            (_, false) => (line.amount, Decimal::ZERO),
-            (Taxation::Net, true) => (line.amount, round(line.amount * line.rate, currency)),
-            (Taxation::Gross, true) => {
-                let tax = round(line.amount * line.rate / (Decimal::ONE + line.rate), currency);
-                (line.amount - tax, tax)
-            }
-        };
+        let tax = tax(&line, order.taxation, currency);
+        let net = if order.taxation == Taxation::Gross { line.amount - tax } else { line.amount };
         let rate = match line.taxed {
             true => Some(tax_key(settings, line.rate)?),
             false => None,
@@ -258,7 +290,7 @@ fn price(settings: &Settings, order: &Order, wanted: Vec<Wanted>, total: Money) 
     // What the channel says the tax is counts, where the parts do not add up to it.
     let stated: Decimal = rates.values().map(|rate| rate.paid).sum();
     if total.amount == order.totals.grand.amount
-        && let Some(largest) = rates.values_mut().max_by_key(|rate| rate.base)
+        && let Some(largest) = rates.values_mut().filter(|rate| !rate.rate.is_zero()).max_by_key(|rate| rate.base)
     {
         largest.paid += order.totals.tax.amount - stated;
     }

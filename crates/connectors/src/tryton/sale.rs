@@ -293,6 +293,10 @@ fn shipments(s: &mut Script<'_>, sale: &Value) -> Run<Vec<Value>> {
     s.records(SHIPMENT, sale.get("shipments"), SHIPMENT_FIELDS)
 }
 
+fn sale_lines(s: &mut Script<'_>, sale: &Value) -> Run<Vec<Value>> {
+    s.search("sale.line", value!([["sale", "=", (id(sale))]]), &["description", "quantity", "quantity_to_ship"])
+}
+
 /// How much of a move leaves with this delivery; the move's whole quantity beside it.
 struct Leaving {
     movement: i64,
@@ -304,8 +308,7 @@ pub(super) fn deliver(s: &mut Script<'_>, plan: &Value) -> Run<Outcome> {
     let sale = needed_sale(s, plan)?;
     let reference = plan.get("reference").as_str().unwrap_or("");
     let known = shipments(s, &sale)?;
-    let sale_lines =
-        s.search("sale.line", value!([["sale", "=", (id(&sale))]]), &["description", "quantity", "quantity_to_ship"])?;
+    let sale_lines = sale_lines(s, &sale)?;
     let ours = known.iter().find(|shipment| shipment.get("reference").as_str() == Some(reference)).cloned();
     let mut shipment = match ours {
         Some(shipment) => shipment,
@@ -323,8 +326,7 @@ pub(super) fn deliver(s: &mut Script<'_>, plan: &Value) -> Run<Outcome> {
                 let text = "another delivery of the sale is under way";
                 return Ok(Outcome::retry("delivery_under_way", text).after_ms(DELIVERY_AGAIN_MS));
             }
-            // Downloads, services and certificates leave without a shipment.
-            None => return Ok(Outcome::done(value!({"delivery": null}))),
+            None => return Ok(delivered_without_shipment()),
         },
     };
     for _ in 0..STATES_MAX + 2 {
@@ -364,6 +366,11 @@ pub(super) fn deliver(s: &mut Script<'_>, plan: &Value) -> Run<Outcome> {
         }
     }
     Ok(Outcome::refused("stuck", "the shipment does not come to rest"))
+}
+
+/// Downloads, services and certificates.
+fn delivered_without_shipment() -> Outcome {
+    Outcome::done(value!({"delivery": null}))
 }
 
 fn is_open(shipment: &Value) -> bool {
@@ -626,6 +633,7 @@ pub(super) fn probe(s: &mut Script<'_>, call: &Call, plan: &Value) -> Run<Probe>
         Operation::ErpPostDelivery => {
             let reference = plan.get("reference").as_str();
             match shipments(s, &sale)?.iter().find(|shipment| shipment.get("reference").as_str() == reference) {
+                None if !has_goods(&sale_lines(s, &sale)?, plan) => Probe::Complete(delivered_without_shipment()),
                 None => Probe::Absent,
                 Some(shipment) if state(shipment) == "done" => {
                     Probe::Complete(Outcome::done(value!({"delivery": (shipment.get("number"))})))

@@ -7,7 +7,7 @@ use crossdock_canonical::{Operation, OutcomeClass, Timestamp};
 use crossdock_connect::classify::Nature;
 use crossdock_connect::conformance::{Case, World, check, check_unsupported};
 use crossdock_connect::http::{Request, Response};
-use crossdock_connect::{Call, Exchange, Next};
+use crossdock_connect::{Call, Exchange, Next, NextProbe, Probe};
 use crossdock_value::{Decimal, Map, Value, value};
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -66,7 +66,7 @@ impl Erp {
         erp.models.insert("sale.sale".into(), vec![sale]);
         let lines = value!([
             {"id": 1, "sale": 1, "description": "line-set", "quantity": 1},
-            {"id": 2, "sale": 1, "description": "line-set", "quantity": 4},
+            {"id": 2, "sale": 1, "description": "line-set", "quantity": 4, "quantity_to_ship": 4},
         ]);
         erp.models.insert("sale.line".into(), lines.as_arr().expect("lines").to_vec());
         erp.models.insert("stock.move".into(), vec![value!({"id": 1, "quantity": 4, "origin": "sale.line,2"})]);
@@ -422,13 +422,42 @@ fn a_delivery_moves_what_left_and_no_more() {
 }
 
 #[test]
+fn what_is_delivered_without_a_shipment_is_not_missed() {
+    let connector = built(SYSTEM);
+    for (line, found) in [("line-download", "complete"), ("line-set", "absent")] {
+        let mut erp = Erp::with_sale("done");
+        erp.rows("sale.line").push(value!({"id": 3, "sale": 1, "description": "line-download", "quantity": 1}));
+        let lines = value!([{"line": line, "quantity": {"value": "1", "unit": "EA"}}]);
+        let call = call(Operation::ErpPostDelivery, value!({"shipment": "direct", "lines": lines}));
+        let prepared = connector.prepare(&call).unwrap_or_else(|error| panic!("{error}"));
+        let mut exchanges = Vec::new();
+        let probe = loop {
+            match connector.probe(&call, &prepared.bytes, &exchanges) {
+                NextProbe::End(probe) => break probe,
+                NextProbe::Send(request) => {
+                    let body = body_of(&request);
+                    let method = body.get("method").as_str().expect("a method").to_owned();
+                    let answer = erp.call(&method, body.get("params").as_arr().expect("params"));
+                    exchanges.push(Exchange { request, answer: Ok(respond(200, &answer)) });
+                }
+            }
+        };
+        let told = match probe {
+            Probe::Complete(_) => "complete",
+            Probe::Absent => "absent",
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told, found, "{line}");
+    }
+}
+
+#[test]
 fn two_parcels_told_at_once_do_not_share_a_shipment() {
     let deliver =
         |erp: &mut Erp, lines: Value| run(erp, &call(Operation::ErpPostDelivery, value!({"shipment": "me", "lines": lines})));
     let set = value!([{"line": "line-set", "quantity": {"value": "1", "unit": "EA"}}]);
     let held = || {
         let mut erp = Erp::with_sale("done");
-        erp.rows("sale.line")[1].insert("quantity_to_ship", 0);
         erp.rows("stock.shipment.out")[0].insert("_timestamp", "1.0");
         erp
     };

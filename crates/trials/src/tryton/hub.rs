@@ -60,6 +60,11 @@ impl Found {
     pub fn is_ended(&self) -> bool {
         matches!(self.status.as_str(), "closed" | "cancelled" | "failed")
     }
+
+    /// `silent` only says that an answer is late: the hub goes on trying.
+    pub fn waits_for_a_person(&self) -> bool {
+        self.exceptions.iter().any(|(class, _)| class != "silent")
+    }
 }
 
 impl Ground {

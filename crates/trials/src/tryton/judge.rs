@@ -216,7 +216,7 @@ fn settled(order: &Placed, status: &str, sale: &Sale) -> Vec<String> {
 
 fn held(found: Option<&Found>, sale: Option<&Sale>) -> Vec<String> {
     let mut wrong = Vec::new();
-    if found.is_none_or(|found| found.is_ended() || found.exceptions.is_empty()) {
+    if found.is_none_or(|found| found.is_ended() || !found.waits_for_a_person()) {
         wrong.push("it does not wait for a person".into());
     }
     match sale {
@@ -357,6 +357,19 @@ mod tests {
         for (sales, what) in [([sale(), sale()], "a second sale"), ([sale(), stranger], "nobody's")] {
             let judged = judged(Purpose::Booked, "closed", &sales);
             assert!(judged.findings.iter().any(|finding| finding.contains(what)), "{what}: {judged:?}");
+        }
+    }
+
+    #[test]
+    fn a_held_order_waits_for_a_person_and_not_for_a_late_answer() {
+        let quotation =
+            Sale { state: "quotation".into(), invoices: Vec::new(), moves: Vec::new(), payments: Vec::new(), ..sale() };
+        for (class, held) in [("refused", 1), ("silent", 0)] {
+            let found = Found { exceptions: vec![(class.to_owned(), String::new())], ..Found::default() };
+            let found = [("DE/1".to_owned(), found)].into();
+            let sales = std::slice::from_ref(&quotation);
+            let judged = judge(&[order(Purpose::Held)], &found, sales, &[(7, "DE".to_owned())].into());
+            assert_eq!(judged.held_as_planted, held, "{class}");
         }
     }
 

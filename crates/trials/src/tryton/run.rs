@@ -154,7 +154,7 @@ async fn trade(
 }
 
 fn rests(found: &Found) -> bool {
-    found.is_ended() || !found.exceptions.is_empty()
+    found.is_ended() || found.waits_for_a_person()
 }
 
 fn cancel(door: &Door, channel: &str, order: &Placed, after: Duration) {

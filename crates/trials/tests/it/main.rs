@@ -4,3 +4,4 @@ mod bugs;
 mod crash;
 mod kill;
 mod sim;
+mod tryton;

@@ -2,5 +2,7 @@
 
 mod bugs;
 mod crash;
+mod fuzz;
 mod kill;
+mod scenarios;
 mod sim;

@@ -152,7 +152,8 @@ pub enum Probe {
 /// after it was stored, so that one that cannot be read becomes an exception and is never lost.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
-    /// The sender's id of this message; repeats are dropped by it. `None` for polled rows, which are observations.
+    /// The sender's id of this message; repeats are dropped by it. A polled row is named by its version: the record, when it changed,
+    /// and what it holds. `None` only for what begins a process: its repeats are known by the process's key.
     pub id: Option<String>,
     pub about: About,
     /// `order.placed`, `shipment.notice`, `fraud.decided`, `payment.notice`, `effect.settled`.

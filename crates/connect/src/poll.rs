@@ -3,8 +3,8 @@
 //! Every page is asked at offset 0 from the last row's time on, so rows that move to the end while we read are met again there.
 //! Only while a whole page shares one time does the offset rise; it then overlaps by the last row seen, the *anchor*, so that a
 //! set that shrinks under the offset is noticed and read again from its start. Rows at the watermark itself are seen at every
-//! poll: they are observations, and whoever takes them compares each with the last one of the same record, never with all earlier
-//! ones (a record may go from A to B and back to A).
+//! poll, so whoever takes them names each by its version: the record, its time of change, and what it holds. A repeat is then
+//! dropped, while a record that goes from A to B and back to A is told three times.
 
 use crossdock_canonical::{Duration, Timestamp};
 use serde::{Deserialize, Serialize};

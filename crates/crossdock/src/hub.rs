@@ -1,6 +1,6 @@
 //! From a landscape to a wired engine: connectors with their secrets, limits, flows, and policies by market.
 
-use crossdock_canonical::{ChannelId, Duration, Role, SiteId};
+use crossdock_canonical::{ChannelId, Duration, Role, SiteId, Timestamp};
 use crossdock_connect::{config::SystemConfig, secret::Secrets};
 use crossdock_engine::shell::schedule;
 use crossdock_engine::{
@@ -40,8 +40,10 @@ pub fn known() -> Known<'static> {
 
 /// How often storefronts are polled.
 const POLL_EVERY: Duration = Duration::seconds(2);
+/// How often the others are, whose webhooks tell the same sooner.
+const CATCH_UP_EVERY: Duration = Duration::seconds(30);
 
-/// Wires the engine to a landscape's systems.
+/// Wires the engine to a landscape's systems. `poll_every` is for the storefronts.
 pub fn wire(
     landscape: &Arc<Landscape>,
     environment: &dyn Fn(&str) -> Option<String>,
@@ -54,7 +56,11 @@ pub fn wire(
         let config = system.resolve(environment).map_err(|e| wrong(e.to_string()))?;
         let connector = crossdock_connectors::registry::build(&config, &secrets)
             .map_err(|faults| wrong(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
-        let polled = config.roles.contains(&Role::Storefront);
+        let polled = connector.poll(&Value::Null, &[], Timestamp(0)).is_some();
+        let every = match config.roles.contains(&Role::Storefront) {
+            true => poll_every.unwrap_or(POLL_EVERY),
+            false => CATCH_UP_EVERY,
+        };
         // The landscape's own schedule stands, unless the caller wants it otherwise.
         let polls = |entry: &crossdock_landscape::Schedule| entry.job == Job::Poll && entry.system.as_ref() == Some(&config.name);
         let scheduled = poll_every.is_none() && landscape.schedules().iter().any(polls);
@@ -65,7 +71,7 @@ pub fn wire(
             base: config.url.trim_end_matches('/').to_owned(),
             connector: Arc::from(connector),
             limits: Limits { concurrency: config.limits.concurrency, rate: config.limits.rate_per_second, ..Limits::default() },
-            poll_every: if polled && !scheduled { Some(poll_every.unwrap_or(POLL_EVERY)) } else { None },
+            poll_every: (polled && !scheduled).then_some(every),
         });
     }
     let drivers: Vec<Arc<dyn Driver>> = vec![
@@ -100,5 +106,25 @@ impl PolicySource for Policies {
         let market = self.0.market_of(&channel, &site).ok_or_else(|| format!("no market has the site {channel}/{site}"))?;
         let policy = self.0.policy_for(market, document).map_err(|e| e.to_string())?;
         Ok(pin(policy))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_system_whose_connector_polls_is_polled() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../landscapes/demo");
+        let landscape = Arc::new(landscape(&folder).unwrap_or_else(|error| panic!("{error}")));
+        let address = |_: &str| Some("http://127.0.0.1:9".to_owned());
+        let wiring = wire(&landscape, &address, Some(Duration::millis(200))).unwrap_or_else(|error| panic!("{error}"));
+        let mut polled: Vec<(&str, Duration)> =
+            wiring.systems.values().filter_map(|system| Some((system.name.as_str(), system.poll_every?))).collect();
+        polled.sort();
+        let expected = [("fraud", CATCH_UP_EVERY), ("storefront", Duration::millis(200)), ("warehouse", CATCH_UP_EVERY)];
+        assert_eq!(polled, expected);
+        let scheduled = wire(&landscape, &address, None).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(scheduled.systems[&"storefront".into()].poll_every, None, "its own schedule stands");
     }
 }

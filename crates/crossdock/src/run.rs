@@ -67,9 +67,19 @@ pub async fn run(args: Args) -> ExitCode {
         node.name,
         landscape.hash()
     ));
-    let served = crossdock_server::serve(listener, crossdock_server::router(app), stop_signal()).await;
+    let ending = {
+        let running = running.clone();
+        async move {
+            tokio::select! {
+                () = stop_signal() => {}
+                () = running.stopped() => {}
+            }
+        }
+    };
+    let served = crossdock_server::serve(listener, crossdock_server::router(app), ending).await;
     running.stop();
     match served {
+        Ok(()) if running.is_fenced() => exit::fault("another node has taken over this store"),
         Ok(()) => exit::OK,
         Err(error) => exit::fault(error),
     }

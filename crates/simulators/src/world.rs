@@ -200,8 +200,14 @@ impl World {
         self.generator.next(now)
     }
 
-    /// Places a generated order: its gift card is loaded and its card authorised first, as at checkout.
+    /// Places a generated order, after its checkout.
     pub fn place(&mut self, order: OrderJson, now: i64) -> Result<(), String> {
+        self.check_out(&order, now)?;
+        self.place_order(order.json, now)
+    }
+
+    /// What happens at checkout before there is an order: its gift card is loaded and its card authorised.
+    pub fn check_out(&mut self, order: &OrderJson, now: i64) -> Result<(), String> {
         let scope = Scope { channel: self.channel.clone(), site: Arc::from(order.site), order: Arc::from(order.number.as_str()) };
         if let Some((token, amount)) = &order.gift_card {
             self.giftcard.act(now, |office, context| office.role.load_card(token, *amount, order.currency, context));
@@ -209,7 +215,7 @@ impl World {
         if let Some(amount) = order.card {
             self.payment.act(now, |stripe, context| stripe.seed_intent(&scope, amount, order.currency, context))?;
         }
-        self.place_order(order.json, now)
+        Ok(())
     }
 
     /// Places an order document as it is.

@@ -64,7 +64,8 @@ pub enum Priority {
 pub struct Intake {
     pub to: Addressee,
     pub source: SystemName,
-    /// The sender's id; a repeat from the same source is a duplicate. `None` for observations.
+    /// The sender's id, or the version of a polled row; a repeat from the same source is a duplicate. `None` for what is known by its
+    /// process's key alone.
     pub message_id: Option<Arc<str>>,
     /// `order.placed`, `shipment.notice`, `command`, `reply` ...
     pub kind: Arc<str>,

@@ -5,6 +5,7 @@
 
 mod layers;
 mod modules;
+mod scenarios;
 mod text;
 
 use std::fmt;
@@ -22,7 +23,8 @@ Checks, over every file that git knows or would add:
   leftovers    debug prints, fix-me notes, unfinished code, ignored tests
   paths        no absolute path of one machine
   length       at most 800 lines a file, or a reason
-  sleeps       no sleep in a test as synchronisation";
+  sleeps       no sleep in a test as synchronisation
+  scenarios    each listed failure has a test that names its number";
 
 /// A source or text file: its path from the root, with `/`, and what is in it.
 pub struct File {
@@ -69,6 +71,7 @@ pub fn check() -> Result<(), String> {
     let metadata = process::output(&process::cargo(), &["metadata", "--format-version", "1", "--no-deps"])?;
     let mut faults = layers::check(&layers::crates(&metadata)?);
     faults.extend(modules::check(&files));
+    faults.extend(scenarios::check(&files));
     faults.extend(text::check(&files));
     if faults.is_empty() {
         println!("tidy: {} files, no fault", files.len());

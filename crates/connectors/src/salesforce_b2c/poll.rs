@@ -197,13 +197,20 @@ fn read_page(
     let mut rows = Vec::with_capacity(orders.len());
     let mut messages = Vec::with_capacity(orders.len());
     for order in orders {
-        let number = cut::text(order, "orderNo").ok_or_else(|| malformed("has an order without `orderNo`"))?;
-        let changed = cut::text(order, list.time()).and_then(|text| Timestamp::parse(&text));
-        rows.push(Row { id: number.to_string(), changed: changed.unwrap_or(mark.from) });
+        let changed = cut::text(order, list.time()).and_then(|text| Timestamp::parse(&text)).unwrap_or(mark.from);
         let site = cut::text(order, "siteId").unwrap_or(list.site.into());
+        let Some(number) = cut::text(order, "orderNo").filter(|number| is_name(number) && is_name(&site)) else {
+            // It cannot be addressed, and must not hold up the others: a person is asked what it is.
+            let id = format!("unnamed-{}", fingerprint(order));
+            rows.push(Row { id: id.clone(), changed });
+            let about = About::Theirs { kind: "order".into(), id: id.clone() };
+            messages.push(Message { id: Some(id), about, kind: "order.observed".into(), body: Arc::from(order) });
+            continue;
+        };
+        rows.push(Row { id: number.to_string(), changed });
         let kind = kind_of(settings, order);
         messages.push(Message {
-            id: (kind != PLACED).then(|| version(&site, &number, order)).flatten(),
+            id: (kind != PLACED).then(|| version(&site, &number, order)),
             about: About::Order(OrderRef {
                 channel: settings.channel.as_str().into(),
                 site: site.as_ref().into(),
@@ -218,11 +225,18 @@ fn read_page(
 
 /// Names one version of an order, so that a row seen again at the watermark, in the overlap or in the sweep is a repeat, while an order
 /// that goes from A to B and back to A is told three times: each time it has another time of change.
-fn version(site: &str, number: &str, order: &[u8]) -> Option<String> {
-    let changed = cut::text(order, "lastModified")?;
-    let content = Sha256::digest(order);
-    let content: String = content.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    Some(format!("{site}/{number}@{changed}#{content}"))
+fn version(site: &str, number: &str, order: &[u8]) -> String {
+    let changed = cut::text(order, "lastModified").unwrap_or_default();
+    format!("{site}/{number}@{changed}#{}", fingerprint(order))
+}
+
+fn fingerprint(order: &[u8]) -> String {
+    Sha256::digest(order).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether a text can be part of an order's reference. The platform's own numbers and sites have at most 50 characters.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 128 && !text.contains('/') && !text.contains(char::is_control)
 }
 
 const PLACED: &str = "order.placed";

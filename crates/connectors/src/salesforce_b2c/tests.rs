@@ -596,6 +596,29 @@ fn a_poll_that_fails_says_how_to_go_on() {
 }
 
 #[test]
+fn an_order_without_a_usable_name_is_told_of_and_does_not_hold_up_its_page() {
+    let connector = built(STOREFRONT);
+    for unnamed in [
+        r#""orderNo":null"#,
+        r#""orderNo":7"#,
+        r#""orderNo":"""#,
+        r#""orderNo":"a/b""#,
+        r#""other":1"#,
+        r#""orderNo":"1","siteId":"a\nb""#,
+    ] {
+        let Some(NextPoll::Send(request)) = connector.poll(&Value::Null, &[], Timestamp(0)) else { panic!("sends") };
+        let page = format!(r#"{{"data":[{{{unnamed},"status":"new","exportStatus":"ready"}},{{"orderNo":"2"}}]}}"#);
+        let exchange = Exchange { request, answer: Ok(Response::new(200, page.into_bytes())) };
+        let Some(NextPoll::Page { messages, .. }) = connector.poll(&Value::Null, &[exchange], Timestamp(0)) else {
+            panic!("a page: {unnamed}")
+        };
+        let (first, second) = (&messages[0], &messages[1]);
+        assert!(first.id.is_some() && matches!(first.about, About::Theirs { .. }), "{unnamed}: {first:?}");
+        assert!(matches!(&second.about, About::Order(order) if order.number.as_str() == "2"), "{unnamed}: {second:?}");
+    }
+}
+
+#[test]
 fn one_order_that_cannot_be_parsed_does_not_hold_up_its_page() {
     let connector = built(STOREFRONT);
     let Some(NextPoll::Send(request)) = connector.poll(&Value::Null, &[], Timestamp(0)) else { panic!("sends") };

@@ -24,8 +24,45 @@ pub(super) fn expires_at(intent: &Value) -> Option<String> {
     Some(Timestamp(seconds.saturating_mul(1_000)).to_string())
 }
 
-/// The evidence of an intent: the amount under `field`, its id, its charge.
-pub(super) fn evidence(intent: &Value, field: &str) -> Value {
+/// Which sum of an intent is meant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sum {
+    Intended,
+    Capturable,
+    Received,
+}
+
+/// A sum of an intent in minor units. Stripe's API description requires only `amount` of an intent (schema `payment_intent`), so a
+/// field that is not there is read from the charge and the rest of the intent.
+pub(super) fn minor(intent: &Value, sum: Sum) -> Option<i64> {
+    let intended = intent.get("amount").as_i64();
+    match sum {
+        Sum::Intended => intended,
+        Sum::Capturable => intent.get("amount_capturable").as_i64().or(intended),
+        Sum::Received => told_received(intent).or_else(|| intent.at("latest_charge.amount").as_i64()).or(intended),
+    }
+}
+
+fn told_received(intent: &Value) -> Option<i64> {
+    let received = intent.get("amount_received").as_i64();
+    received.or_else(|| intent.at("latest_charge.amount_captured").as_i64())
+}
+
+/// Whether a succeeded intent was captured for `amount`. Where neither intent nor charge tells the sum, the charge's whole amount
+/// and what is left of it after refunds are both possible: "any additional amount will be automatically refunded", says the API
+/// description of `amount_to_capture`.
+pub(super) fn received(intent: &Value, amount: Money) -> bool {
+    if intent.get("currency").as_str().map(str::to_ascii_uppercase).as_deref() != Some(amount.currency.as_str()) {
+        return false;
+    }
+    let asked = amount.to_minor().ok();
+    let whole = minor(intent, Sum::Received);
+    let kept = || Some(whole?.saturating_sub(intent.at("latest_charge.amount_refunded").as_i64()?));
+    asked.is_some() && (whole == asked || (told_received(intent).is_none() && kept() == asked))
+}
+
+/// The evidence of an intent: one of its sums, its id, its charge.
+pub(super) fn evidence(intent: &Value, sum: Sum) -> Value {
     let currency = intent.get("currency").as_str().unwrap_or("");
     let charge = match intent.get("latest_charge") {
         Value::Str(id) => Some(id.to_string()),
@@ -33,7 +70,7 @@ pub(super) fn evidence(intent: &Value, field: &str) -> Value {
     };
     let mut evidence = value!({
         "transaction": (intent.get("id").clone()),
-        "amount": (intent.get(field).as_i64().and_then(|minor| money(minor, currency))),
+        "amount": (minor(intent, sum).and_then(|minor| money(minor, currency))),
         "state": (intent.get("status").clone()),
     });
     if let Some(charge) = charge {
@@ -79,10 +116,10 @@ fn word(value: &Value) -> Option<String> {
 /// What an intent's status means for an authorization of `amount`.
 pub(super) fn authorized(intent: &Value, amount: Option<Money>) -> Outcome {
     let status = intent.get("status").as_str().unwrap_or("");
-    let field = if status == "succeeded" { "amount_received" } else { "amount_capturable" };
+    let sum = if status == "succeeded" { Sum::Received } else { Sum::Capturable };
     match status {
         "requires_capture" | "succeeded" => {
-            let mut found = evidence(intent, field);
+            let mut found = evidence(intent, sum);
             if let Some(asked) = amount {
                 let differs = read_money(found.get("amount")) != Some(asked);
                 if differs {
@@ -97,7 +134,7 @@ pub(super) fn authorized(intent: &Value, amount: Option<Money>) -> Outcome {
             }
             Outcome::done(found)
         }
-        "processing" => Outcome { evidence: evidence(intent, "amount"), ..Outcome::accepted(Value::Null) },
+        "processing" => Outcome { evidence: evidence(intent, Sum::Intended), ..Outcome::accepted(Value::Null) },
         "canceled" => Outcome::refused("authorization_cancelled", "the payment intent is cancelled"),
         "requires_action" => Outcome::refused("requires_action", "the shopper would have to confirm the payment"),
         other => Outcome::refused("not_authorized", format!("the payment intent is {other}")),

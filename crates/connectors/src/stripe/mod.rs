@@ -20,6 +20,7 @@ use crossdock_connect::{
     Call, Capability, Connector, Exchange, Identity, Message, Next, NextProbe, PrepareError, Prepared, Probe, Token, WebhookError,
 };
 use crossdock_value::Value;
+use mapping::Sum;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use wire::{Form, INTENTS, PAGE, REFUNDS};
@@ -29,6 +30,8 @@ const TIMEOUT_MS: i64 = 80_000;
 const KEY_LIFETIME_MS: i64 = 24 * 3_600_000;
 /// How far before the intent was made its object may be dated, as clocks differ.
 const CLOCK_SLACK_S: i64 = 300;
+/// How the metadata keys of captures begin.
+const CAPTURE: &str = "capture_";
 /// Pages of intents that a probe of an authorization looks through.
 const PAGES_MAX: usize = 10;
 
@@ -98,13 +101,28 @@ impl<'c> Asked<'c> {
     }
 }
 
+/// Nothing more will be taken of the authorization.
+fn is_final(call: &Call) -> bool {
+    call.args.get("final").as_bool().unwrap_or(true)
+}
+
+/// Whether a page of intents, which come newest first, ends before this call was made. A page in no such order shows nothing.
+fn reaches_back(rows: &[Value], call: &Call) -> bool {
+    let from = call.at.0.div_euclid(1_000) - CLOCK_SLACK_S;
+    let created = |row: Option<&Value>| row.and_then(|row| row.get("created").as_i64());
+    match (created(rows.first()), created(rows.last())) {
+        (Some(first), Some(last)) => first > last && last < from,
+        _ => false,
+    }
+}
+
 fn missing(key: &str) -> PrepareError {
     PrepareError::Mapping { target: key.to_owned(), reason: format!("the argument `{key}` is missing") }
 }
 
 /// The metadata key under which an intent remembers one capture: at most 40 characters.
 fn capture_mark(reference: &str) -> String {
-    format!("capture_{}", hex::encode(&Sha256::digest(reference.as_bytes())[..8]))
+    format!("{CAPTURE}{}", hex::encode(&Sha256::digest(reference.as_bytes())[..8]))
 }
 
 impl Stripe {
@@ -127,18 +145,16 @@ impl Stripe {
                 Request::new(Method::Post, INTENTS).form(marked(form).metadata("payment", payment).encode())
             }
             Operation::PaymentCapture => {
-                let is_final = call.args.get("final").as_bool().unwrap_or(true);
                 let minor = asked.minor()?;
-                let form = Form::default()
+                let mut form = Form::default()
                     .put("amount_to_capture", &minor)
-                    .put_some("final_capture", self.multi_capture.then(|| is_final.to_string()))
-                    .metadata(&capture_mark(&call.reference), &format!("{minor} {}", call.key));
+                    .put_some("final_capture", self.multi_capture.then(|| is_final(call).to_string()));
+                if self.is_marked(call) {
+                    form = form.metadata(&capture_mark(&call.reference), &format!("{minor} {}", call.key));
+                }
                 Request::new(Method::Post, format!("{INTENTS}/{}/capture", percent(asked.intent()?))).form(form.encode())
             }
-            Operation::PaymentVoid => {
-                let form = Form::default().put("cancellation_reason", "requested_by_customer");
-                Request::new(Method::Post, format!("{INTENTS}/{}/cancel", percent(asked.intent()?))).form(form.encode())
-            }
+            Operation::PaymentVoid => Request::new(Method::Post, format!("{INTENTS}/{}/cancel", percent(asked.intent()?))),
             Operation::PaymentRefund => {
                 let transaction = asked.intent()?;
                 let field = if transaction.starts_with("ch_") { "charge" } else { "payment_intent" };
@@ -155,6 +171,27 @@ impl Stripe {
             Method::Get => request,
             _ => request.header("idempotency-key", &*call.key),
         })
+    }
+
+    /// A capture leaves a mark in its intent where it may be one of several. Where it is the only one, the intent's own state
+    /// says enough, and versions of the API that take no `metadata` with a capture take it too.
+    fn is_marked(&self, call: &Call) -> bool {
+        self.multi_capture || !is_final(call)
+    }
+
+    /// Whether `intent` shows that this very capture was done.
+    fn is_ours(&self, call: &Call, intent: &Value) -> bool {
+        let mark = |name: &str| !intent.get("metadata").get(name).is_null();
+        if mark(&capture_mark(&call.reference)) {
+            return true;
+        }
+        let others =
+            || intent.get("metadata").as_obj().is_some_and(|pairs| pairs.iter().any(|(name, _)| name.starts_with(CAPTURE)));
+        let amount = mapping::read_money(call.args.get("amount"));
+        !self.is_marked(call)
+            && intent.get("status").as_str() == Some("succeeded")
+            && amount.is_some_and(|amount| mapping::received(intent, amount))
+            && !others()
     }
 
     fn get_intent(&self, id: &str) -> Request {
@@ -194,7 +231,7 @@ impl Stripe {
             let status = intent.get("status").as_str().unwrap_or("");
             match call.operation {
                 Operation::PaymentVoid if status == "canceled" => return voided(call, intent),
-                Operation::PaymentCapture if !intent.at("metadata").get(&capture_mark(&call.reference)).is_null() => {
+                Operation::PaymentCapture if self.is_ours(call, intent) => {
                     return captured(call, intent);
                 }
                 Operation::PaymentCapture if status == "canceled" => {
@@ -213,8 +250,7 @@ impl Stripe {
         let asked = Asked { call };
         Ok(match call.operation {
             Operation::PaymentAuthorize => {
-                let from = call.at.0.div_euclid(1_000) - CLOCK_SLACK_S;
-                let mut target = format!("{INTENTS}?limit={PAGE}&created[gte]={from}");
+                let mut target = format!("{INTENTS}?limit={PAGE}");
                 if let Some(last) = exchanges.last().and_then(|exchange| exchange.answer.as_ref().ok()).and_then(last_id) {
                     target.push_str(&format!("&starting_after={}", percent(&last)));
                 }
@@ -254,6 +290,7 @@ impl Stripe {
                             _ => settled(outcome),
                         })
                     }
+                    None if reaches_back(rows, call) => Found::End(Probe::Absent),
                     None if body.get("has_more").as_bool() == Some(true) && pages < PAGES_MAX => Found::More,
                     None if body.get("has_more").as_bool() == Some(true) => Found::End(Probe::Unclear(Outcome::unknown(
                         "too_many_intents",
@@ -264,7 +301,7 @@ impl Stripe {
             }
             Operation::PaymentCapture => {
                 let status = body.get("status").as_str().unwrap_or("");
-                Found::End(if !body.get("metadata").get(&capture_mark(&call.reference)).is_null() {
+                Found::End(if self.is_ours(call, &body) {
                     Probe::Complete(captured(call, &body))
                 } else {
                     match status {
@@ -288,7 +325,7 @@ impl Stripe {
 /// An intent may be voided before anything else was asked about it, so its name is told here too: the notice of it needs one.
 fn voided(call: &Call, intent: &Value) -> Outcome {
     let id = intent.get("id").as_str().unwrap_or("");
-    Outcome::done(mapping::evidence(intent, "amount")).with_identity("payment", payment_name(call), id)
+    Outcome::done(mapping::evidence(intent, Sum::Intended)).with_identity("payment", payment_name(call), id)
 }
 
 enum Found {
@@ -314,7 +351,7 @@ fn rank(status: &str) -> u8 {
 
 /// The evidence of a capture: what we asked for, for an intent that was captured several times sums them up.
 fn captured(call: &Call, intent: &Value) -> Outcome {
-    let mut evidence = mapping::evidence(intent, "amount_received");
+    let mut evidence = mapping::evidence(intent, Sum::Received);
     evidence.insert("captured_in_all", evidence.get("amount").clone());
     evidence.insert("amount", call.args.get("amount").clone());
     Outcome::done(evidence)

@@ -60,10 +60,8 @@ impl Account {
         let parts: Vec<&str> = path.iter().map(String::as_str).collect();
         match (request.method, &parts[1..]) {
             (Method::Get, ["payment_intents"]) => {
-                let from: i64 =
-                    query.iter().find(|(name, _)| name == "created[gte]").expect("a window").1.parse().expect("seconds");
-                let rows: Value =
-                    self.intents.iter().filter(|intent| intent.get("created").as_i64() >= Some(from)).cloned().collect();
+                assert!(query.iter().all(|(name, _)| ["limit", "starting_after"].contains(&name.as_str())), "{query:?}");
+                let rows: Value = self.intents.iter().rev().cloned().collect();
                 respond(200, &value!({"object": "list", "data": rows, "has_more": false}))
             }
             (Method::Get, ["refunds"]) => {
@@ -280,6 +278,107 @@ fn a_stored_500_is_looked_up_and_never_resent_under_its_key() {
     assert!(matches!(probe(value!([(intent("requires_capture")), (ours.clone())])), Probe::Complete(_)));
     ours.insert("status", "requires_payment_method");
     assert_eq!(probe(value!([ours])), Probe::Absent, "a declined attempt holds nothing");
+}
+
+/// What a probe of `call` finds in these pages, and how many it read.
+fn probed(system: &str, call: &Call, pages: &[Value]) -> (Probe, usize) {
+    let connector = built(system);
+    let prepared = connector.prepare(call).expect("prepares");
+    let mut exchanges = Vec::new();
+    loop {
+        match connector.probe(call, &prepared.bytes, &exchanges) {
+            NextProbe::End(probe) => return (probe, exchanges.len()),
+            NextProbe::Send(request) => {
+                let answer = Ok(respond(200, &pages[exchanges.len()]));
+                exchanges.push(Exchange { request, answer });
+            }
+        }
+    }
+}
+
+/// An account that captures once: `final_capture` and the mark of a capture are not sent.
+const ONCE: &str = "{connector: stripe, roles: [payment], auth: {secret_key: 'env:KEY'}}";
+
+#[test]
+fn a_capture_is_marked_only_where_there_may_be_several() {
+    let mut part = effect(Operation::PaymentCapture);
+    part.args.insert("final", false);
+    for (system, call, marked) in
+        [(SYSTEM, effect(Operation::PaymentCapture), true), (ONCE, effect(Operation::PaymentCapture), false), (ONCE, part, true)]
+    {
+        let prepared = built(system).prepare(&call).expect("prepares");
+        let body = String::from_utf8_lossy(&prepared.bytes).into_owned();
+        assert_eq!(body.contains("metadata"), marked, "{body}");
+    }
+}
+
+#[test]
+fn the_only_capture_of_an_intent_is_found_by_its_state_and_amount() {
+    enum Is {
+        Ours,
+        Another,
+        NotThere,
+    }
+    let whole = || value!({"object": "payment_intent", "id": "pi_1", "amount": 24067, "currency": "eur", "status": "succeeded"});
+    let with = |field: &str, value: Value| {
+        let mut found = whole();
+        found.set(field, value);
+        found
+    };
+    let cases: [(&str, Value, Is); 11] = [
+        ("nothing else is told", whole(), Is::Ours),
+        ("in another currency", with("currency", "usd".into()), Is::Another),
+        ("all of it", with("amount_received", 24067.into()), Is::Ours),
+        ("another sum", with("amount_received", 10000.into()), Is::Another),
+        ("the charge tells the sum", with("latest_charge", value!({"amount": 30000, "amount_captured": 24067})), Is::Ours),
+        ("the charge tells another", with("latest_charge", value!({"amount": 24067, "amount_captured": 10000})), Is::Another),
+        ("the rest shows as refunded", with("latest_charge", value!({"amount": 30000, "amount_refunded": 5933})), Is::Ours),
+        ("more was refunded", with("latest_charge", value!({"amount": 30000, "amount_refunded": 6000})), Is::Another),
+        ("by another capture's mark", with("metadata.capture_0102", "24067 k".into()), Is::Another),
+        ("still held", with("status", "requires_capture".into()), Is::NotThere),
+        ("cancelled", with("status", "canceled".into()), Is::Another),
+    ];
+    let call = effect(Operation::PaymentCapture);
+    for (what, intent, is) in cases {
+        let (probe, _) = probed(ONCE, &call, &[intent]);
+        let holds = match is {
+            Is::Ours => matches!(&probe, Probe::Complete(outcome) if outcome.class == OutcomeClass::Done),
+            Is::Another => matches!(&probe, Probe::MovedOn(outcome) if outcome.class == OutcomeClass::Refused),
+            Is::NotThere => probe == Probe::Absent,
+        };
+        assert!(holds, "{what}: {probe:?}");
+    }
+    let unmarked = probed(SYSTEM, &call, &[whole()]).0;
+    assert!(matches!(unmarked, Probe::MovedOn(_)), "of several captures only the mark tells which one it was: {unmarked:?}");
+}
+
+#[test]
+fn an_authorization_holds_its_amount_where_nothing_else_is_told() {
+    let mut held = intent("requires_capture");
+    let map =
+        value!({"object": "payment_intent", "id": "pi_1", "amount": 26567, "currency": "eur", "status": "requires_capture"});
+    assert_eq!(ends(Operation::PaymentVerify, 200, &map).class, OutcomeClass::Done);
+    held.insert("amount_capturable", 100);
+    assert_eq!(ends(Operation::PaymentVerify, 200, &held).class, OutcomeClass::Refused, "a told sum counts");
+}
+
+/// Lists come newest first, so the search for an authorization ends where the account was before it was asked for.
+#[test]
+fn a_lost_authorization_is_looked_for_no_further_back_than_it_was_made() {
+    let call = effect(Operation::PaymentAuthorize);
+    let at = call.at.0 / 1_000;
+    let page = |ages: &[i64], more: bool| {
+        let rows: Value = ages.iter().map(|age| value!({"id": (format!("pi_{age}")), "created": (at - age)})).collect();
+        value!({"data": rows, "has_more": more})
+    };
+    for (pages, read) in [
+        (vec![page(&[-60, 10, 299], true), page(&[299, 400], true)], 2),
+        (vec![page(&[-60, 10, 301], true)], 1),
+        (vec![page(&[], false)], 1),
+        (vec![page(&[900, 800], true), page(&[700, -60], false)], 2),
+    ] {
+        assert_eq!(probed(SYSTEM, &call, &pages), (Probe::Absent, read), "{pages:?}");
+    }
 }
 
 fn delivered(body: &str, at: i64) -> Request {

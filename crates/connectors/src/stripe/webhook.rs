@@ -2,7 +2,7 @@
 //!
 //! Anything else in the account is acknowledged and dropped, for Stripe sends every event of the types an endpoint subscribes to.
 
-use super::mapping;
+use super::mapping::{self, Sum};
 use crossdock_canonical::{OrderRef, Outcome, OutcomeClass, SystemName, Timestamp};
 use crossdock_connect::http::Request;
 use crossdock_connect::webhook::Verifier;
@@ -72,24 +72,24 @@ pub(super) fn translate(system: &SystemName, kind: &str, body: &[u8]) -> Result<
     match kind {
         "payment.notice" => {
             let currency = object.get("currency").as_str().unwrap_or("");
-            let (name, field) = match event {
-                Event::Authorized => ("authorized", "amount_capturable"),
-                Event::Captured => ("captured", "amount_received"),
-                Event::Voided => ("voided", "amount"),
-                Event::Failed => ("failed", "amount"),
-                Event::Disputed => ("disputed", "amount"),
+            let (name, sum) = match event {
+                Event::Authorized => ("authorized", Sum::Capturable),
+                Event::Captured => ("captured", Sum::Received),
+                Event::Voided => ("voided", Sum::Intended),
+                Event::Failed => ("failed", Sum::Intended),
+                Event::Disputed => ("disputed", Sum::Intended),
                 Event::Refund => match mapping::refunded(object).class {
-                    OutcomeClass::Done => ("refunded", "amount"),
-                    OutcomeClass::Refused => ("refund_failed", "amount"),
-                    _ => ("refund_pending", "amount"),
+                    OutcomeClass::Done => ("refunded", Sum::Intended),
+                    OutcomeClass::Refused => ("refund_failed", Sum::Intended),
+                    _ => ("refund_pending", Sum::Intended),
                 },
             };
-            let amount = object.get(field).as_i64().and_then(|minor| mapping::money(minor, currency));
+            let amount = mapping::minor(object, sum).and_then(|minor| mapping::money(minor, currency));
             Ok(value!({
                 "event": name,
                 "payment": (object.at("metadata.payment").clone()),
                 "transaction": (object.get("id").clone()),
-                "amount": (amount.ok_or_else(|| failed(field, "the amount is missing"))?),
+                "amount": (amount.ok_or_else(|| failed("amount", "the amount is missing"))?),
                 "key": (body.at("request.idempotency_key").clone()),
             }))
         }

@@ -40,6 +40,10 @@ pub(super) const SILENCE: &str = "~silence";
 const GRACE: Duration = Duration::seconds(5);
 /// The kind of a command's row that only waits to be settled: what it asked for is on disk.
 pub(super) const TAKEN: &str = "command.taken";
+/// The kind of process whose other processes share its key.
+const ORDER: &str = "order";
+/// When a message that waits with its order is tried again.
+const ORPHAN_AGAIN: Duration = Duration::seconds(10);
 /// How often a starting process looks for the policy it was given.
 const PIN_WAITS_MAX: u32 = 20;
 
@@ -128,6 +132,10 @@ impl Core {
                 self.reconcile(process, lane, now);
                 None
             }
+            Work::Orphan(row) => {
+                self.orphan(lane, row, now, out);
+                None
+            }
         }?;
         if let (Work::Ended(ended), Some(reason)) = (&work, refused) {
             draft.without_identities(ended.no, &reason, now);
@@ -213,10 +221,12 @@ impl Core {
         // A message may come before what starts its process; after a while a person is asked.
         let starts = self.wiring.drivers[&*process.kind].starts_with(&row.kind);
         if memory.version == 0 && !starts {
-            if now - row.at >= self.config.stray_after {
-                self.work(stray_process(row), Work::Inbox(row.clone()), now, out);
-            } else {
+            if now - row.at < self.config.stray_after {
                 self.ask_again(row.clone(), Duration::seconds(1), now);
+            } else if &*process.kind != ORDER && self.wiring.drivers.contains_key(ORDER) {
+                self.work(ProcessKey::new(ORDER, &process.key), Work::Orphan(row.clone()), now, out);
+            } else {
+                self.work(stray_process(row), Work::Inbox(row.clone()), now, out);
             }
             return None;
         }
@@ -232,7 +242,7 @@ impl Core {
         let mut draft = self.draft(process, memory, &row.actor, format!("message {}", row.kind), now);
         draft.transition.settles = Some(row.id);
         if memory.row.policy.is_empty() && &*row.kind == "order.placed" {
-            if let Err((class, reason)) = self.begin_order(&body, row, now, &mut draft) {
+            if let Err((class, reason)) = self.begin_order(process, &body, row, now, &mut draft) {
                 return self.poison(process, lane, row, class, reason, now);
             }
         } else if memory.version == 0 {
@@ -249,6 +259,17 @@ impl Core {
             Heard { kind: "message", name: &row.kind, from: row.source.as_str(), payload: payload.map(|h| h.to_string()) };
         draft.write_record(Record { heard, ..Record::default() });
         Some(draft)
+    }
+
+    /// A message whose process was never begun. While the order it belongs to is open it waits with it: an order that is parked begins
+    /// its other processes when it goes on. Otherwise nobody will, and a person is asked.
+    fn orphan(&mut self, lane: &Lane, row: &InboxRow, now: Timestamp, out: &mut Vec<Output>) {
+        let order = self.memory(lane);
+        if order.version > 0 && matches!(&*order.row.summary.status, "open" | "held") {
+            self.ask_again(row.clone(), ORPHAN_AGAIN, now);
+        } else {
+            self.work(stray_process(row), Work::Inbox(row.clone()), now, out);
+        }
     }
 
     /// What the command asked for was committed before; only its row is left.
@@ -268,9 +289,21 @@ impl Core {
     }
 
     /// The first message of an order: document, policy, priority and what lists show.
-    fn begin_order(&self, body: &Value, row: &InboxRow, now: Timestamp, draft: &mut Draft) -> Result<(), (&'static str, String)> {
+    fn begin_order(
+        &self,
+        process: &ProcessKey,
+        body: &Value,
+        row: &InboxRow,
+        now: Timestamp,
+        draft: &mut Draft,
+    ) -> Result<(), (&'static str, String)> {
         let order: Order =
             crossdock_value::from_value(body).map_err(|e| ("unreadable", format!("not a canonical order: {e}")))?;
+        // The systems know an order by what its document says: under another name it could be sold twice.
+        let named = format!("{}/{}/{}", order.channel, order.site, order.number);
+        if named != *process.key {
+            return Err(("unreadable", format!("the document is of the order {named}, it was handed over as {}", process.key)));
+        }
         let pinned = self.wiring.policies.policy_for(body).map_err(|reason| ("no_policy", reason))?;
         // One copy in memory for all that pin it.
         let pinned = self.pins.get(&pinned.hash).cloned().unwrap_or(pinned);

@@ -35,6 +35,8 @@ pub(super) enum Work {
         bytes: Result<Option<Arc<[u8]>>, StoreError>,
     },
     Reconcile,
+    /// A message for another process of this order, which nobody has begun yet.
+    Orphan(InboxRow),
 }
 
 /// How often a piece of work is done again that the store refuses for what is in it.
@@ -190,9 +192,13 @@ impl Lane {
                 waiting.push(row.id);
                 false
             }
-            Work::Inbox(_) | Work::Ended(_) | Work::Timer { .. } | Work::Send { .. } | Work::Request { .. } | Work::Reconcile => {
-                true
-            }
+            Work::Inbox(_)
+            | Work::Ended(_)
+            | Work::Timer { .. }
+            | Work::Send { .. }
+            | Work::Request { .. }
+            | Work::Reconcile
+            | Work::Orphan(_) => true,
         });
         waiting
     }
@@ -358,6 +364,7 @@ impl Core {
                     out.push(Output::Answer { row: row.id, result: Err(HubError::Malformed(reason.to_owned())) });
                     self.ask_again(row, LOAD_AGAIN, now);
                 }
+                Work::Orphan(row) => self.ask_again(row, LOAD_AGAIN, now),
                 Work::Ended(ended) => {
                     lane.unheard.insert(ended.no);
                 }
@@ -548,7 +555,7 @@ impl Core {
             Work::Ended(ended) => {
                 lane.unheard.insert(ended.no);
             }
-            Work::Timer { .. } | Work::Send { .. } | Work::Request { .. } | Work::Reconcile => {}
+            Work::Timer { .. } | Work::Send { .. } | Work::Request { .. } | Work::Reconcile | Work::Orphan(_) => {}
         }
     }
 

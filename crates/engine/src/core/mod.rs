@@ -18,7 +18,7 @@ mod tests;
 
 pub use dispatch::{Job, JobKind};
 pub use health::BreakerState;
-pub use record::{HubMessage, intake_of, row_of};
+pub use record::{HubMessage, intake_of, order_intake_of, row_of};
 
 use crate::{HubError, Wiring, wiring::Pinned};
 use crossdock_canonical::{Duration, Outcome, SystemName, Timestamp};
@@ -70,7 +70,7 @@ impl Default for Config {
             inbox_window: 16_384,
             archive: true,
             timer_horizon: Duration::minutes(10),
-            stray_after: Duration::minutes(2),
+            stray_after: Duration::seconds(50),
         }
     }
 }
@@ -248,6 +248,8 @@ struct InboxWindow {
     reading: Option<InboxId>,
     /// Settled since that read began: it may still show them.
     settled: HashSet<InboxId>,
+    /// The last reads brought every row after the first up to the second. Whoever accepted one of them may tell of it only now.
+    read: (InboxId, InboxId),
 }
 
 impl InboxWindow {
@@ -409,6 +411,10 @@ impl Core {
     }
 
     fn take_row(&mut self, row: InboxRow, now: Timestamp, out: &mut Vec<Output>) {
+        let (after, last) = self.inbox.read;
+        if after < row.id && row.id <= last {
+            return;
+        }
         // Behind others a new row waits in the store, or it would overtake older ones of its process.
         let behind = self.inbox.behind.is_some() || self.inbox.reading.is_some();
         if behind || self.inbox.queued.len() >= self.config.inbox_window {
@@ -446,9 +452,11 @@ impl Core {
 
     fn inbox_read(&mut self, rows: Vec<InboxRow>, complete: bool, now: Timestamp, out: &mut Vec<Output>) {
         let Some(after) = self.inbox.reading.take() else { return };
+        let last = rows.last().map_or(after, |row| row.id);
+        let goes_on = self.inbox.read.1 == after;
+        self.inbox.read = (if goes_on { self.inbox.read.0 } else { after }, last);
         if !complete {
-            let read = rows.last().map_or(after, |row| row.id);
-            self.inbox.behind = Some(self.inbox.behind.map_or(read, |behind| behind.min(read)));
+            self.inbox.behind = Some(self.inbox.behind.map_or(last, |behind| behind.min(last)));
         }
         for row in rows {
             self.queue_row(row, now, out);

@@ -1,7 +1,7 @@
 //! What the journal says of a transition, and the envelope of messages between processes. Both are JSON without personal data.
 
-use crate::driver::EventRecord;
-use crossdock_canonical::{Outcome, SystemName, Timestamp};
+use crate::{driver::EventRecord, face::OrderIntake};
+use crossdock_canonical::{OrderRef, Outcome, SystemName, Timestamp};
 use crossdock_connect::{About, Message, scrub};
 use crossdock_flows::Answer;
 use crossdock_store::{Addressee, EffectRow, InboxId, InboxRow, Intake, PayloadHash, ProcessKey};
@@ -183,6 +183,22 @@ pub fn row_of(intake: Intake, id: InboxId) -> InboxRow {
         body: intake.body,
         subject: intake.subject,
         at: intake.at,
+    }
+}
+
+/// Addresses an order that was handed over by an API, scrubbed of card numbers and credentials.
+pub fn order_intake_of(order: OrderIntake, now: Timestamp) -> Intake {
+    let reference = OrderRef { channel: (&*order.channel).into(), site: (&*order.site).into(), number: (&*order.number).into() };
+    Intake {
+        to: Addressee::Process(ProcessKey::new("order", &reference.to_string())),
+        source: order.source,
+        message_id: order.idempotency_key.map(|key| format!("{}/{}/{key}", order.channel, order.site).into()),
+        kind: "order.placed".into(),
+        actor: order.actor,
+        body: scrub::scrub(&order.body).bytes.into(),
+        subject: format!("order:{reference}").into(),
+        at: now,
+        starts: true,
     }
 }
 

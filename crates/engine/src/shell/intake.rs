@@ -3,32 +3,18 @@
 use super::Running;
 use crate::{
     CommandRequest, HubError, OrderIntake,
-    core::{HubMessage, Input, intake_of, row_of},
+    core::{HubMessage, Input, intake_of, order_intake_of, row_of},
 };
-use crossdock_canonical::{OrderRef, SystemName};
-use crossdock_connect::{http::Request, scrub};
+use crossdock_canonical::SystemName;
+use crossdock_connect::http::Request;
 use crossdock_flows::Answer;
-use crossdock_store::{Accepted, Addressee, CursorWrite, Intake, ProcessKey, StoreError};
-use std::sync::PoisonError;
-use tokio::sync::oneshot;
+use crossdock_store::{Accepted, Addressee, CursorWrite, Intake, StoreError};
+use std::sync::atomic::Ordering;
 
 impl Running {
     pub(super) async fn take_order(&self, order: OrderIntake) -> Result<Accepted, HubError> {
         self.check_open()?;
-        let reference =
-            OrderRef { channel: (&*order.channel).into(), site: (&*order.site).into(), number: (&*order.number).into() };
-        let intake = Intake {
-            to: Addressee::Process(ProcessKey::new("order", &reference.to_string())),
-            source: order.source,
-            message_id: order.idempotency_key.map(|key| format!("{}/{}/{key}", order.channel, order.site).into()),
-            kind: "order.placed".into(),
-            actor: order.actor,
-            body: scrub::scrub(&order.body).bytes.into(),
-            subject: format!("order:{reference}").into(),
-            at: self.clock.now(),
-            starts: true,
-        };
-        let accepted = self.accept(vec![intake], None).await?;
+        let accepted = self.accept(vec![order_intake_of(order, self.clock.now())], None).await?;
         accepted.first().copied().ok_or_else(|| HubError::Store(StoreError::Damaged("no answer to one row".into())))
     }
 
@@ -64,13 +50,9 @@ impl Running {
             at: self.clock.now(),
             starts: false,
         };
-        match self.store.accept(vec![intake.clone()], None).await?.first() {
-            Some(Accepted::Stored(id)) => {
-                let (tell, told) = oneshot::channel();
-                self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(*id, tell);
-                let _ = self.inputs.send(Input::Inbox(row_of(intake, *id)));
-                told.await.map_err(|_| HubError::Stopping)?
-            }
+        let arrival = self.waiting.arrive();
+        match self.accept(vec![intake], None).await?.first() {
+            Some(Accepted::Stored(id)) => arrival.wait_for(*id).await.map_err(|_| HubError::Stopping)?,
             // The same command again: it was taken before.
             Some(Accepted::Duplicate) | None => Ok(Answer::Taken),
         }
@@ -82,6 +64,7 @@ impl Running {
         let accepted = self.store.accept(rows, cursor).await?;
         for (intake, accepted) in kept.into_iter().zip(&accepted) {
             if let Accepted::Stored(id) = accepted {
+                self.backlog.fetch_add(1, Ordering::Relaxed);
                 let row = row_of(intake, *id);
                 let _ = self.inputs.send(Input::Inbox(row));
             }
@@ -89,11 +72,12 @@ impl Running {
         Ok(accepted)
     }
 
-    fn check_open(&self) -> Result<(), HubError> {
+    /// Whether anything more may be taken.
+    pub(super) fn check_open(&self) -> Result<(), HubError> {
         if *self.stopping.borrow() {
             return Err(HubError::Stopping);
         }
-        let waiting = self.view.read().unwrap_or_else(PoisonError::into_inner).inbox.0 as u64;
+        let waiting = self.backlog.load(Ordering::Relaxed);
         if waiting >= self.options.inbox_cap {
             return Err(HubError::Overloaded(format!("{waiting} messages wait to be folded")));
         }

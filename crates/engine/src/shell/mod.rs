@@ -2,16 +2,18 @@
 //!
 //! Nothing is decided here. A commit is awaited before the core hears of it; an attempt is driven by its connector until it ends.
 
+mod breakers;
 pub mod client;
 pub mod clock;
 mod drive;
 mod intake;
 mod poll;
 pub mod schedule;
+mod waiting;
 mod wire;
 
 use crate::{
-    CommandRequest, Hub, HubError, OrderIntake, SystemView, Wiring,
+    CommandRequest, Hub, OrderIntake, SystemView, Wiring,
     core::{BreakerState, Config, Core, Input, Output},
     face::Asked,
 };
@@ -20,18 +22,22 @@ use clock::Clock;
 use crossdock_canonical::{Duration, SystemName, Timestamp};
 use crossdock_connect::http::Request;
 use crossdock_flows::Answer;
-use crossdock_store::{Accepted, CursorWrite, InboxId, Loaded, ProcessKey, ReadStore, Store, StoreError, Transition};
+use crossdock_store::{Accepted, CursorWrite, Loaded, ProcessKey, ReadStore, Store, StoreError, Transition};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
+use waiting::Waiting;
 
 /// Settings of a running hub.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub core: Config,
-    /// Inbox rows beyond which accepting answers 503.
+    /// Inbox rows, in memory and in the store, at which accepting answers that there is no room.
     pub inbox_cap: u64,
     /// How often the systems are asked about every open process; `None` never.
     pub reconcile_every: Option<Duration>,
@@ -50,8 +56,6 @@ impl Default for Options {
 /// Inputs that the core hears in one round.
 const BATCH_MAX: usize = 256;
 
-type Waiting = HashMap<InboxId, oneshot::Sender<Result<Answer, HubError>>>;
-
 /// A hub that runs in this process.
 pub struct Running {
     store: Arc<dyn Store>,
@@ -60,7 +64,13 @@ pub struct Running {
     clock: Clock,
     options: Options,
     inputs: mpsc::UnboundedSender<Input>,
-    waiting: Mutex<Waiting>,
+    breakers: mpsc::UnboundedSender<(SystemName, BreakerState)>,
+    waiting: Waiting,
+    /// Inbox rows that wait to be folded, in memory or not: counted now and then, and raised by what is accepted meanwhile.
+    backlog: AtomicU64,
+    counting: AtomicBool,
+    /// Another node has taken over: this one writes and sends nothing any more.
+    fenced: AtomicBool,
     /// One poll of a system at a time: its cursor goes forward only.
     polls: HashMap<SystemName, tokio::sync::Mutex<()>>,
     view: RwLock<View>,
@@ -98,6 +108,7 @@ impl Running {
         }
         let (inputs, received) = mpsc::unbounded_channel();
         let (stopping, stopped) = watch::channel(false);
+        let (breakers, changes) = mpsc::unbounded_channel();
         let polls = wiring.systems.keys().map(|name| (name.clone(), tokio::sync::Mutex::default())).collect();
         let hub = Arc::new(Self {
             store,
@@ -106,12 +117,17 @@ impl Running {
             clock,
             options,
             inputs,
-            waiting: Mutex::default(),
+            breakers,
+            waiting: Waiting::default(),
+            backlog: AtomicU64::new(0),
+            counting: AtomicBool::new(false),
+            fenced: AtomicBool::new(false),
             polls,
             view: RwLock::default(),
             stopping,
         });
         let client = Arc::new(Client::new(hub.options.answer_max));
+        tokio::spawn(keep_breakers(hub.store.clone(), changes));
         tokio::spawn(run(hub.clone(), core, received, client.clone(), stopped.clone()));
         poll::start(&hub, &client, &stopped);
         schedule::start(&hub, &client, &stopped);
@@ -121,6 +137,17 @@ impl Running {
     /// Stops taking and sending; what is under way ends or is found again by the next run.
     pub fn stop(&self) {
         let _ = self.stopping.send(true);
+    }
+
+    /// Resolves when the hub has stopped, or was stopped because another node took over.
+    pub async fn stopped(&self) {
+        let mut stopping = self.stopping.subscribe();
+        // It cannot end otherwise: the sender is ours.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+
+    pub fn is_fenced(&self) -> bool {
+        self.fenced.load(Ordering::Relaxed)
     }
 
     /// Whether nothing is queued or under way (timers and future retries apart).
@@ -146,9 +173,22 @@ impl Running {
     }
 }
 
-/// Drives the core: one input at a time, in order.
+/// Runs the core until it is told to stop or another node has taken over. Nobody waits for an answer after that.
 async fn run(
     hub: Arc<Running>,
+    core: Core,
+    received: mpsc::UnboundedReceiver<Input>,
+    client: Arc<Client>,
+    stopped: watch::Receiver<bool>,
+) {
+    drive_core(&hub, core, received, client, stopped).await;
+    hub.stop();
+    hub.waiting.close();
+}
+
+/// Drives the core: one input at a time, in order.
+async fn drive_core(
+    hub: &Arc<Running>,
     mut core: Core,
     mut received: mpsc::UnboundedReceiver<Input>,
     client: Arc<Client>,
@@ -159,11 +199,16 @@ async fn run(
     let mut told_at = Timestamp(0);
     core.step(Input::Start, hub.clock.now(), &mut out);
     loop {
-        perform_all(&hub, &client, out.drain(..));
+        if core.is_fenced() {
+            tracing::error!("another node has taken over this hub's partitions: it ends here");
+            hub.fenced.store(true, Ordering::Relaxed);
+            return;
+        }
+        perform_all(hub, &client, out.drain(..));
         let now = hub.clock.now();
         if now - told_at >= Duration::millis(200) {
             told_at = now;
-            tell(&hub, &core, now);
+            tell(hub, &core, now);
         }
         let wake = core.wake_at().map_or(Duration::millis(500), |at| Duration((at - now).0.clamp(1, 500)));
         tokio::select! {
@@ -186,7 +231,11 @@ async fn run(
     }
 }
 
-fn tell(hub: &Running, core: &Core, now: Timestamp) {
+fn tell(hub: &Arc<Running>, core: &Core, now: Timestamp) {
+    let (rows, more) = core.inbox_depth();
+    if more || rows > 0 || hub.backlog.load(Ordering::Relaxed) > 0 {
+        count_backlog(hub);
+    }
     let view = View {
         systems: core.health(now),
         stats: core.stats,
@@ -197,12 +246,43 @@ fn tell(hub: &Running, core: &Core, now: Timestamp) {
     *hub.view.write().unwrap_or_else(PoisonError::into_inner) = view;
 }
 
+/// Asks the store how many rows wait: memory does not hold them all. One count at a time.
+fn count_backlog(hub: &Arc<Running>) {
+    if hub.counting.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let hub = hub.clone();
+    tokio::spawn(async move {
+        let before = hub.backlog.load(Ordering::Relaxed);
+        if let Ok(rows) = hub.read.inbox_depth().await {
+            // What was accepted meanwhile may be counted twice until the next count, never left out.
+            let counted = |backlog: u64| Some(rows.saturating_add(backlog.saturating_sub(before)));
+            let _ = hub.backlog.fetch_update(Ordering::Relaxed, Ordering::Relaxed, counted);
+        }
+        hub.counting.store(false, Ordering::Relaxed);
+    });
+}
+
+async fn keep_breakers(store: Arc<dyn Store>, changes: mpsc::UnboundedReceiver<(SystemName, BreakerState)>) {
+    breakers::keep(changes, |system, state| {
+        let store = store.clone();
+        async move {
+            let body = serde_json::to_vec(&state).expect("a breaker state is plain data");
+            let write = CursorWrite { name: breaker_cursor(&system).into(), body };
+            if let Err(error) = store.set_cursor(write).await {
+                tracing::warn!(%system, %error, "the breaker's state was not stored");
+            }
+        }
+    })
+    .await;
+}
+
 /// Begins the outputs of a batch. Its commits share a task, and so do its loads: their answers come together.
 fn perform_all(hub: &Arc<Running>, client: &Arc<Client>, outputs: impl Iterator<Item = Output>) {
     let (mut commits, mut loads) = (Vec::new(), Vec::new());
     for output in outputs {
         match output {
-            Output::Commit(transition) => commits.push(transition),
+            Output::Commit(transition) => commits.push(*transition),
             Output::Load(process) => loads.push(process),
             other => perform(hub, client, other),
         }
@@ -219,14 +299,9 @@ fn perform_all(hub: &Arc<Running>, client: &Arc<Client>, outputs: impl Iterator<
 fn perform(hub: &Arc<Running>, client: &Arc<Client>, output: Output) {
     let hub = hub.clone();
     match output {
-        Output::Answer { row, result } => {
-            let waiter = hub.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&row);
-            if let Some(waiter) = waiter {
-                let _ = waiter.send(result);
-            }
-        }
+        Output::Answer { row, result } => hub.waiting.answer(row, result),
         Output::Commit(transition) => {
-            tokio::spawn(commit(hub, vec![transition]));
+            tokio::spawn(commit(hub, vec![*transition]));
         }
         Output::Send(job) => {
             let client = client.clone();
@@ -303,21 +378,15 @@ fn perform(hub: &Arc<Running>, client: &Arc<Client>, output: Output) {
             });
         }
         Output::SaveBreaker { system, state } => {
-            tokio::spawn(async move {
-                let body = serde_json::to_vec(&state).expect("a breaker state is plain data");
-                let write = CursorWrite { name: breaker_cursor(&system).into(), body };
-                if let Err(error) = hub.store.set_cursor(write).await {
-                    tracing::warn!(%system, %error, "the breaker's state was not stored");
-                }
-            });
+            let _ = hub.breakers.send((system, state));
         }
     }
 }
 
 /// Hands transitions to the store, all before the first answer is awaited.
-async fn commit(hub: Arc<Running>, transitions: Vec<Box<Transition>>) {
+async fn commit(hub: Arc<Running>, transitions: Vec<Transition>) {
     let begun: Vec<_> =
-        transitions.into_iter().map(|transition| (transition.process.clone(), hub.store.commit(*transition))).collect();
+        transitions.into_iter().map(|transition| (transition.process.clone(), hub.store.commit(transition))).collect();
     let mut paused = false;
     for (process, reply) in begun {
         let result = reply.await;
@@ -438,6 +507,9 @@ impl Hub for Running {
     }
 
     fn readiness(&self) -> Result<(), String> {
+        if self.is_fenced() {
+            return Err("another node has taken over".into());
+        }
         if *self.stopping.borrow() {
             return Err("shutting down".into());
         }

@@ -65,6 +65,8 @@ pub(super) async fn all(hub: &Running, client: &Client, system: &crate::System) 
 
 /// One poll; whether another page waits.
 async fn once(hub: &Running, client: &Client, system: &crate::System) -> Result<bool, String> {
+    // What is not taken now is still there at the next poll.
+    hub.check_open().map_err(|e| e.to_string())?;
     let _alone = match hub.polls.get(&system.name) {
         Some(turn) => Some(turn.lock().await),
         None => None,

@@ -19,7 +19,7 @@ use std::sync::{
 use tokio::sync::Notify;
 
 #[test]
-fn what_was_accepted_is_there_after_a_crash_at_that_instant() {
+fn scenario_05_what_was_accepted_is_there_after_a_crash_at_that_instant() {
     let mut lab = Lab::new();
     let toy = lab.toy("1", 1, "erp");
     lab.crash();

@@ -53,7 +53,7 @@ fn a_crash_at_any_step_leaves_each_effect_applied_once() {
 }
 
 #[test]
-fn two_crashes_in_a_row_do_no_more_harm_than_one() {
+fn scenario_27_two_crashes_in_a_row_do_no_more_harm_than_one() {
     for nth in 0..60 {
         let (mut lab, toy) = start(Identity::LookupOnly, &[Act::ApplyAndDrop]);
         for _ in 0..2 {

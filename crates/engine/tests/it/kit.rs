@@ -174,12 +174,7 @@ impl Lab {
                 poll_every: None,
             });
         }
-        let drivers: Vec<Arc<dyn crossdock_engine::Driver>> = vec![
-            Arc::new(FlowDriver::<Toy>::default()),
-            Arc::new(FlowDriver::<ToyOrder>::default()),
-            Arc::new(FlowDriver::<Stray>::default()),
-        ];
-        let wiring = Wiring::new(systems, drivers, Arc::new(TestPolicies));
+        let wiring = Wiring::new(systems, drivers(), Arc::new(TestPolicies));
         let mut sim = Simulated::new(setting.config, wiring, store.clone(), town, T0);
         let handed: Arc<Mutex<Vec<Transition>>> = Arc::default();
         let faults: Arc<Mutex<VecDeque<CommitFault>>> = Arc::default();
@@ -238,17 +233,8 @@ impl Lab {
     /// A canonical order whose flow does as `script` says.
     pub fn order(&mut self, number: &str, delivery: &str, method: &str, script: &[Step]) -> ProcessKey {
         let reference = OrderRef { channel: "ch".into(), site: "de".into(), number: number.into() };
-        let zero = value!({"amount": "0.00", "currency": "EUR"});
-        let order = value!({
-            "channel": "ch", "site": "de", "number": number, "placed_at": "2027-01-15T08:00:00Z", "currency": "EUR", "taxation": "gross",
-            "customer": {"guest": true}, "lines": [], "payments": [],
-            "shipments": [{"id": "s1", "delivery": delivery, "method": method}],
-            "totals": {"lines_net": zero.clone(), "shipping_net": zero.clone(), "tax": zero.clone(), "grand": zero},
-            "custom": {"c_script": crossdock_value::to_value(script).expect("plain data")},
-        });
-        self.sim
-            .accept_order(&SystemName::new("hub"), &reference, &crossdock_value::to_json(&order))
-            .expect("the memory store answers");
+        let order = canonical(number, delivery, method, script, "test");
+        self.sim.accept_order(&SystemName::new("hub"), &reference, &order).expect("the memory store answers");
         ProcessKey::new("order", &reference.to_string())
     }
 
@@ -369,6 +355,26 @@ impl Lab {
         let views = self.sim.core.health(self.sim.now);
         views.into_iter().find(|v| v.name == system).expect("tests build their systems").breaker
     }
+}
+
+/// A canonical order whose flow does as `script` says, in the market that `market` names.
+pub fn canonical(number: &str, delivery: &str, method: &str, script: &[Step], market: &str) -> Vec<u8> {
+    let zero = value!({"amount": "0.00", "currency": "EUR"});
+    crossdock_value::to_json(&value!({
+        "channel": "ch", "site": "de", "number": number, "placed_at": "2027-01-15T08:00:00Z", "currency": "EUR", "taxation": "gross",
+        "customer": {"guest": true}, "lines": [], "payments": [],
+        "shipments": [{"id": "s1", "delivery": delivery, "method": method}],
+        "totals": {"lines_net": zero.clone(), "shipping_net": zero.clone(), "tax": zero.clone(), "grand": zero},
+        "custom": {"c_script": crossdock_value::to_value(script).expect("plain data"), "c_market": market},
+    }))
+}
+
+pub fn drivers() -> Vec<Arc<dyn crossdock_engine::Driver>> {
+    vec![
+        Arc::new(FlowDriver::<Toy>::default()),
+        Arc::new(FlowDriver::<ToyOrder>::default()),
+        Arc::new(FlowDriver::<Stray>::default()),
+    ]
 }
 
 pub fn status(store: &MemoryStore, process: &ProcessKey) -> String {

@@ -1,11 +1,14 @@
 //! One process, one lane: commits that fail, messages that cannot be read, messages for nobody, commands.
 
 use crate::{
-    kit::{Lab, Setting, key, status},
+    kit::{Lab, Setting, canonical, key, status},
     town::Act,
 };
-use crossdock_canonical::{Duration, SystemName};
-use crossdock_engine::{HubError, simulated::CommitFault};
+use crossdock_canonical::{Duration, OrderRef, SystemName};
+use crossdock_engine::{
+    HubError,
+    simulated::{CommitFault, at_once},
+};
 use crossdock_flows::Answer;
 use crossdock_store::{Accepted, Addressee, EffectState, ProcessKey, Store};
 use crossdock_value::value;
@@ -170,6 +173,25 @@ fn a_message_before_its_process_waits_for_it() {
 }
 
 #[test]
+fn a_message_for_a_process_that_its_order_has_not_begun_waits_with_the_order() {
+    let mut lab = Lab::new();
+    let reference = OrderRef { channel: "ch".into(), site: "de".into(), number: "1".into() };
+    let unplaced = canonical("1", "ship", "ground", &[], "nowhere");
+    lab.sim.accept_order(&SystemName::new("hub"), &reference, &unplaced).expect("the memory store answers");
+    lab.note("1", 7);
+    lab.run_for(Duration::minutes(30));
+    let order = ProcessKey::new("order", "ch/de/1");
+    assert_eq!(lab.classes(&order), ["no_policy"]);
+    let stray = ProcessKey::new("stray", "toy:ch/de/1");
+    assert!(at_once(lab.store.load(&stray)).expect("the memory store answers").is_none(), "it went astray while its order waits");
+    lab.crash();
+    lab.run_for(Duration::minutes(5));
+    let toy = lab.toy("1", 0, "erp");
+    lab.run_for(Duration::minutes(1));
+    assert_eq!(lab.state(&toy).notes, [7], "and is heard when its process begins");
+}
+
+#[test]
 fn a_message_for_nobody_becomes_an_exception_and_the_next_one_too() {
     let mut lab = Lab::new();
     let theirs = || Addressee::Theirs { system: SystemName::new("erp"), kind: "order".into(), id: "4711".into() };
@@ -265,7 +287,7 @@ fn repin_takes_the_policy_of_today_with_a_reason() {
 }
 
 #[test]
-fn an_order_keeps_its_policy_and_document_over_a_restart() {
+fn scenario_31_an_order_keeps_its_policy_and_document_over_a_restart() {
     let mut lab = Lab::new();
     lab.place("erp").takes = Duration::seconds(2);
     let order = lab.order("1", "ship", "ground", &[crate::kit::step("erp"), crate::kit::step("erp")]);

@@ -1,5 +1,7 @@
 //! The core under the simulated shell, with a toy flow and a scripted town of systems: every promise of the engine on its own.
 //!
+//! `shell` is the exception: the tokio side, over a store that can be held up.
+//!
 //! Two of them are watched in every test here, see `town`: an intent is on disk before its request arrives anywhere, and a
 //! generation rises only where a probe said *absent* or the system refused.
 
@@ -9,6 +11,7 @@ mod health;
 mod kit;
 mod lanes;
 mod sending;
+mod shell;
 mod talk;
 mod town;
 mod toy;

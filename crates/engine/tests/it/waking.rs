@@ -91,7 +91,7 @@ fn more_timers_at_one_instant_than_memory_holds_all_fire() {
 
 /// Scenario 6: stuck with no error; flagged within its deadline, naming the missing hop.
 #[test]
-fn silence_beyond_the_deadline_is_an_exception_that_names_the_hop_and_closes_when_it_answers() {
+fn scenario_06_silence_beyond_the_deadline_is_an_exception_that_names_the_hop_and_closes_when_it_answers() {
     let mut lab = Lab::new();
     lab.script("erp", [Act::Accept]);
     lab.place("erp").look_up = Some(503);

@@ -303,7 +303,7 @@ fn a_fraud_review_waits_for_a_decision_and_a_rejection_gives_everything_back() {
 }
 
 #[test]
-fn differences_beyond_tolerance_are_held_with_both_sums_until_released() {
+fn scenario_10_differences_beyond_tolerance_are_held_with_both_sums_until_released() {
     let mut world = placed(&small()).script("quote-tax", Script::Done(value!({"tax": {"amount": "3.00", "currency": "EUR"}})));
     world.run();
     assert_eq!(world.exceptions(), ["tax_difference"]);
@@ -319,7 +319,7 @@ fn differences_beyond_tolerance_are_held_with_both_sums_until_released() {
 }
 
 #[test]
-fn a_difference_within_tolerance_goes_through() {
+fn scenario_10_a_difference_within_tolerance_goes_through() {
     let mut world =
         placed(&small()).script("create-erp-order", Script::Done(value!({"total": {"amount": "25.02", "currency": "EUR"}})));
     world.run();
@@ -413,7 +413,7 @@ fn a_pickup_goes_to_the_store_that_serves_it_and_shipments_split_by_location() {
 }
 
 #[test]
-fn a_silent_warehouse_is_flagged_naming_the_hop_and_its_notice_closes_the_flag() {
+fn scenario_06_a_silent_warehouse_is_flagged_naming_the_hop_and_its_notice_closes_the_flag() {
     let mut world = placed(&small());
     world.run();
     assert_eq!(world.plan().timers[0].name, "ship/me");
@@ -729,7 +729,7 @@ fn a_late_success_on_a_cancelled_order_is_undone_too() {
 /// Lives recorded when logic 1 was shipped, line by line what was heard and what was asked then. A change that breaks this breaks
 /// processes in flight: it needs a new `LOGIC`, and the old arm stays. The files are never changed.
 #[test]
-fn recorded_lives_of_logic_1_still_ask_what_they_asked() {
+fn scenario_31_recorded_lives_of_logic_1_still_ask_what_they_asked() {
     let closed = replay::<OrderFlow>(&policy(), include_str!("recorded/closed.logic-1.jsonl"));
     assert!(matches!(closed, State::Placed(life) if life.end == Some(End::Closed)));
     let cancelled = replay::<OrderFlow>(&policy(), include_str!("recorded/cancelled.logic-1.jsonl"));

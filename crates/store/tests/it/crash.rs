@@ -20,7 +20,7 @@ fn found(durability: Durability, images: u64) -> Verdict {
 }
 
 #[test]
-fn a_power_cut_loses_nothing_that_was_answered() {
+fn scenario_27_a_power_cut_loses_nothing_that_was_answered() {
     let verdict = found(Durability::Full, 300);
     assert!(verdict.is_clean(), "{verdict:?}");
 }

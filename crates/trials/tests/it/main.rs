@@ -2,6 +2,8 @@
 
 mod bugs;
 mod crash;
+mod fuzz;
 mod kill;
+mod scenarios;
 mod sim;
 mod tryton;

@@ -1,0 +1,249 @@
+//! The tokio side over a store whose answers can be held up: what happens between two answers.
+
+use crate::kit::{TestPolicies, canonical, drivers};
+use crate::toy::State;
+use crossdock_canonical::{Duration, SystemName, Timestamp};
+use crossdock_engine::{
+    CommandRequest, Hub, HubError, OrderIntake, Wiring,
+    core::Config,
+    shell::{Options, Running, clock, clock::Clock},
+};
+use crossdock_flows::Answer;
+use crossdock_store::{
+    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxRow, Intake, Lease, Loaded, MemoryStore, PayloadHash,
+    ProcessKey, ReadStore, Reply, Store, StoreError, Transition, TransitionId,
+};
+use crossdock_value::Value;
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use tokio::sync::watch;
+
+/// Lets calls through while it is open.
+struct Gate(watch::Sender<bool>);
+
+impl Gate {
+    fn new() -> Self {
+        Self(watch::channel(true).0)
+    }
+
+    fn set(&self, open: bool) {
+        self.0.send_replace(open);
+    }
+
+    async fn pass(&self) {
+        let _ = self.0.subscribe().wait_for(|open| *open).await;
+    }
+}
+
+struct Gated {
+    inner: Arc<MemoryStore>,
+    /// Before a transition is written.
+    commit: Gate,
+    /// After rows are on disk, before it is said.
+    accept: Gate,
+    /// Before the inbox is read.
+    inbox: Gate,
+    /// Another node has the leases.
+    taken: AtomicBool,
+}
+
+impl Store for Gated {
+    fn accept(&self, rows: Vec<Intake>, cursor: Option<CursorWrite>) -> Reply<'_, Vec<Accepted>> {
+        let accepted = self.inner.accept(rows, cursor);
+        Box::pin(async move {
+            let accepted = accepted.await;
+            self.accept.pass().await;
+            accepted
+        })
+    }
+
+    fn commit(&self, transition: Transition) -> Reply<'_, Committed> {
+        Box::pin(async move {
+            self.commit.pass().await;
+            if self.taken.load(Ordering::Relaxed) {
+                return Err(StoreError::StaleEpoch { partition: 0, expected: 1, found: 2 });
+            }
+            self.inner.commit(transition).await
+        })
+    }
+
+    fn was_committed(&self, process: &ProcessKey, transition: TransitionId) -> Reply<'_, Option<Committed>> {
+        self.inner.was_committed(process, transition)
+    }
+
+    fn lease(&self, node: &str, now: Timestamp) -> Reply<'_, Vec<Lease>> {
+        self.inner.lease(node, now)
+    }
+
+    fn load(&self, process: &ProcessKey) -> Reply<'_, Option<Loaded>> {
+        self.inner.load(process)
+    }
+
+    fn inbox(&self, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>> {
+        Box::pin(async move {
+            self.inbox.pass().await;
+            self.inner.inbox(after, limit).await
+        })
+    }
+
+    fn due_effects(&self, system: &str, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueEffect>> {
+        self.inner.due_effects(system, before, limit)
+    }
+
+    fn due_timers(&self, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueTimer>> {
+        self.inner.due_timers(before, limit)
+    }
+
+    fn payload(&self, process: &ProcessKey, hash: &PayloadHash) -> Reply<'_, Option<Arc<[u8]>>> {
+        self.inner.payload(process, hash)
+    }
+
+    fn resolve(&self, system: &str, kind: &str, theirs: &str) -> Reply<'_, Option<ProcessKey>> {
+        self.inner.resolve(system, kind, theirs)
+    }
+
+    fn cursor(&self, name: &str) -> Reply<'_, Option<Vec<u8>>> {
+        self.inner.cursor(name)
+    }
+
+    fn set_cursor(&self, write: CursorWrite) -> Reply<'_, ()> {
+        self.inner.set_cursor(write)
+    }
+
+    fn pin(&self, hash: &str) -> Reply<'_, Option<Vec<u8>>> {
+        self.inner.pin(hash)
+    }
+
+    fn put_pin(&self, hash: &str, body: Vec<u8>) -> Reply<'_, ()> {
+        self.inner.put_pin(hash, body)
+    }
+}
+
+impl Gated {
+    fn new() -> Arc<Self> {
+        let (commit, accept, inbox) = (Gate::new(), Gate::new(), Gate::new());
+        Arc::new(Self { inner: Arc::new(MemoryStore::new()), commit, accept, inbox, taken: AtomicBool::new(false) })
+    }
+
+    async fn depth(&self) -> u64 {
+        self.inner.inbox_depth().await.expect("the memory store answers")
+    }
+}
+
+async fn hub(store: &Arc<Gated>, options: Options) -> Arc<Running> {
+    let wiring = Wiring::new(Vec::new(), drivers(), Arc::new(TestPolicies));
+    Running::start(store.clone(), store.inner.clone(), wiring, Clock::System, options).await.expect("it starts")
+}
+
+fn order(number: &str) -> OrderIntake {
+    OrderIntake {
+        channel: "ch".into(),
+        site: "de".into(),
+        number: number.into(),
+        source: SystemName::new("hub"),
+        body: canonical(number, "ship", "ground", &[], "test").into(),
+        actor: "key:shop".into(),
+        idempotency_key: None,
+    }
+}
+
+fn note(key: &str) -> CommandRequest {
+    CommandRequest {
+        process: ProcessKey::new("order", "ch/de/1"),
+        name: "note".into(),
+        body: Value::Null,
+        idempotency_key: key.into(),
+        seen_version: None,
+        actor: "person:anna".into(),
+    }
+}
+
+/// What is awaited comes within this, or never.
+async fn soon<T>(what: &str, awaited: impl Future<Output = T>) -> T {
+    tokio::select! {
+        found = awaited => found,
+        () = clock::pause(Duration::seconds(20)) => panic!("{what}: not within 20 s"),
+    }
+}
+
+/// Looks again until it is so.
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    soon(what, async {
+        while !holds().await {
+            clock::pause(Duration::millis(5)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hub_whose_partitions_went_to_another_node_ends_and_says_so() {
+    let store = Gated::new();
+    let hub = hub(&store, Options::default()).await;
+    store.taken.store(true, Ordering::Relaxed);
+    hub.accept_order(order("1")).await.expect("any node may accept");
+    soon("its end", hub.stopped()).await;
+    until("its reason", async || hub.is_fenced()).await;
+    assert!(hub.readiness().is_err_and(|reason| reason.contains("another node")));
+    assert!(matches!(hub.accept_order(order("2")).await, Err(HubError::Stopping)));
+    assert_eq!(store.depth().await, 1, "what it accepted waits for the other node");
+}
+
+#[tokio::test]
+async fn accepting_ends_at_the_cap_and_begins_again_below_it() {
+    let store = Gated::new();
+    store.commit.set(false);
+    let core = Config { inbox_window: 4, ..Config::default() };
+    let hub = hub(&store, Options { core, inbox_cap: 20, ..Options::default() }).await;
+    let mut stored = 0;
+    let refused = loop {
+        match hub.accept_order(order(&stored.to_string())).await {
+            Ok(_) => stored += 1,
+            Err(error) => break error,
+        }
+        assert!(stored <= 20, "more than its inbox may hold");
+        tokio::task::yield_now().await;
+    };
+    assert!(matches!(refused, HubError::Overloaded(_)), "{refused:?}");
+    assert_eq!((stored, store.depth().await), (20, 20), "what was accepted is there, and it was not refused before it had to be");
+    store.commit.set(true);
+    until("room", async || hub.accept_order(order("late")).await.is_ok()).await;
+    until("the end of the backlog", async || store.depth().await == 0).await;
+}
+
+/// The core may read, fold and answer a command's row before `accept` has said that it is there.
+#[tokio::test]
+async fn a_command_is_answered_once_however_late_its_row_is_told_of() {
+    let store = Gated::new();
+    let first = hub(&store, Options::default()).await;
+    first.accept_order(order("1")).await.expect("it is stored");
+    until("the order", async || store.depth().await == 0).await;
+    first.stop();
+
+    store.inbox.set(false);
+    let hub = hub(&store, Options::default()).await;
+    store.accept.set(false);
+    let asking = tokio::spawn({
+        let hub = hub.clone();
+        async move { hub.command(note("a")).await }
+    });
+    until("the command's row", async || store.depth().await == 1).await;
+    store.inbox.set(true);
+    until("its answer", async || store.depth().await == 0 && hub.is_idle()).await;
+    store.accept.set(true);
+    let answer = soon("the waiter", asking).await.expect("it ran");
+    assert!(matches!(answer, Ok(Answer::Taken)), "{answer:?}");
+
+    let again = soon("another command", hub.command(note("b"))).await;
+    assert!(matches!(again, Ok(Answer::Taken)), "{again:?}");
+    until("rest", async || store.depth().await == 0 && hub.is_idle()).await;
+    let loaded = store.load(&ProcessKey::new("order", "ch/de/1")).await.expect("the memory store answers").expect("it began");
+    assert!(loaded.exceptions.is_empty(), "{:?}", loaded.exceptions);
+    let state: State = serde_json::from_slice(&loaded.row.state).expect("toys write JSON");
+    assert_eq!(state.notes, [0, 0], "each is heard once");
+}

@@ -13,3 +13,4 @@ mod talk;
 mod town;
 mod toy;
 mod waking;
+mod withdrawn;

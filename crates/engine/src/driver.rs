@@ -16,6 +16,8 @@ pub trait Driver: Send + Sync {
     fn fresh(&self) -> State;
     fn read(&self, schema: u32, bytes: &[u8]) -> Result<State, String>;
     fn step(&self, state: &State, input: &Input, policy: &Policy, logic: u32, at: Timestamp) -> Step;
+    /// The state without the end of this effect; `None` if the flow heard none.
+    fn reopened(&self, state: &State, step: &str, intent: &str) -> Option<State>;
     /// The document after a command that amends it; `None` for every other command.
     fn amended(&self, command: &str, document: &Value, body: &Value) -> Option<Value>;
     /// What a state calls for, without hearing anything.
@@ -99,6 +101,11 @@ where
             .collect();
         let bytes = serde_json::to_vec(&after).expect("states are plain data with string keys").into();
         Step { state: State(Arc::new(after)), bytes, events, answer: heard.answer, plan }
+    }
+
+    fn reopened(&self, state: &State, step: &str, intent: &str) -> Option<State> {
+        let state: &F::State = state.0.downcast_ref().expect("a lane keeps the state its own driver made");
+        F::reopened(state, step, intent).map(|state| State(Arc::new(state)))
     }
 
     fn amended(&self, command: &str, document: &Value, body: &Value) -> Option<Value> {

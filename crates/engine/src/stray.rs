@@ -41,7 +41,7 @@ impl Flow for Stray {
             Input::Command { name, .. } => {
                 Heard::refused("unknown_command", format!("a stray message takes only `close`, not {name}"))
             }
-            Input::Settled { .. } | Input::Skipped { .. } | Input::Timer { .. } => Heard::nothing(),
+            Input::Settled { .. } | Input::Skipped { .. } | Input::Withdrawn { .. } | Input::Timer { .. } => Heard::nothing(),
         }
     }
 
@@ -71,6 +71,10 @@ impl Flow for Stray {
             },
             ..Plan::default()
         }
+    }
+
+    fn reopened(_: &State, _: &str, _: &str) -> Option<State> {
+        None
     }
 
     fn event_name(event: &Event) -> &'static str {

@@ -103,6 +103,13 @@ impl<S: Ord + Copy> Ends<S> {
         }
     }
 
+    /// As if it had not ended.
+    pub fn forget(&mut self, step: S, intent: &str) {
+        if let Ok(at) = self.place(step, intent) {
+            self.0.remove(at);
+        }
+    }
+
     /// Records an end if it is news, and says so.
     pub fn record(&mut self, step: S, intent: &str, ended: Ended) -> bool {
         let news = self.is_news(step, intent, ended);

@@ -4,7 +4,8 @@
 //! **`decide` is declarative.** It returns every effect, timer and exception that the state calls for, again and again; the engine
 //! compares that with what already exists, by name, and makes the difference. So a flow never remembers what it asked for, and
 //! deciding twice is harmless. An effect is named by `(step, intent)` for the life of its process: the same name is the same effect.
-//! One that was made and is no longer named is left alone: it has ended, or its end is awaited all the same.
+//! One that was made and is no longer named has ended, or is withdrawn: its end is found out all the same if it may have been applied,
+//! and it is never sent anew.
 //!
 //! Nothing here sees a clock, a store, a network or a random number. Time is the stored time of what is being handled.
 
@@ -51,6 +52,10 @@ pub trait Flow {
     /// The business name of an event, for the journal and subscribers: `order.accepted`.
     fn event_name(event: &Self::Event) -> &'static str;
 
+    /// The state as it would be without the end of this effect; `None` if no end of it was heard. So an effect that goes on after its
+    /// end, a refused one that a person has retried, has its arguments though the flow no longer names it.
+    fn reopened(state: &Self::State, step: &str, intent: &str) -> Option<Self::State>;
+
     /// The document after a command that amends it, should the command be taken; `None` for every other command.
     fn amended(_command: &str, _document: &Value, _body: &Value) -> Option<Value> {
         None
@@ -83,6 +88,8 @@ pub enum Input {
     Settled { step: String, intent: String, outcome: Outcome },
     /// A person gave up on an effect and said why; the flow goes on as if it were done, without its evidence.
     Skipped { step: String, intent: String, reason: String },
+    /// An effect that the state no longer calls for was certainly not applied, and is not sent any more. Named again, it begins anew.
+    Withdrawn { step: String, intent: String },
     /// A timer this process asked for.
     Timer { name: String },
     /// A command, from a person, an API client or another process. `key` is its idempotency key.

@@ -304,6 +304,11 @@ pub enum Event {
         intent: String,
         code: String,
     },
+    /// It was under way when it was no longer wanted, and was never applied.
+    StepWithdrawn {
+        step: Step,
+        intent: String,
+    },
 
     FraudDecided {
         decision: Decision,
@@ -421,6 +426,15 @@ impl Flow for OrderFlow {
         }
     }
 
+    fn reopened(state: &State, step: &str, intent: &str) -> Option<State> {
+        let (State::Placed(life), Some(step)) = (state, Step::from_name(step)) else { return None };
+        life.ends.ended(step, intent).then(|| {
+            let mut life = life.clone();
+            life.ends.forget(step, intent);
+            State::Placed(life)
+        })
+    }
+
     fn amended(command: &str, document: &Value, body: &Value) -> Option<Value> {
         (command == "amend").then(|| validate::amended(document, body))
     }
@@ -436,6 +450,7 @@ impl Flow for OrderFlow {
             Event::StepRefused { .. } => "order.step_refused",
             Event::StepSkipped { .. } => "order.step_skipped",
             Event::StepReversed { .. } => "order.step_reversed",
+            Event::StepWithdrawn { .. } => "order.step_withdrawn",
             Event::FraudDecided { .. } => "order.fraud_decided",
             Event::ReviewOverdue => "order.review_overdue",
             Event::ShipmentNoticed { notice } => lines::event_name(notice.stage),
@@ -507,6 +522,10 @@ impl Life {
         self.held || !self.wishes.is_empty()
     }
 
+    fn no_longer_under_way(&mut self, step: Step, intent: &str) {
+        self.under_way.retain(|name| name.step != step || name.intent != intent);
+    }
+
     /// The effects under way: what the state calls for and has not ended. They were asked for at the last decision.
     fn names_under_way(&self, policy: &Policy) -> Vec<Name> {
         let named = self.forward(policy).into_iter();
@@ -536,6 +555,7 @@ fn apply_placed(life: &mut Life, event: &Event, at: Timestamp) {
         Event::StepSkipped { step, intent } => apply_end(life, *step, intent, Ended::Skipped, "", &Found::Nothing, at),
         Event::StepRefused { step, intent, code } => apply_end(life, *step, intent, Ended::Refused, code, &Found::Nothing, at),
         Event::StepReversed { step, intent, code } => apply_end(life, *step, intent, Ended::Reversed, code, &Found::Nothing, at),
+        Event::StepWithdrawn { step, intent } => life.no_longer_under_way(*step, intent),
 
         Event::FraudDecided { decision } => life.fraud = Fraud::after(*decision, at),
         Event::ReviewOverdue => {
@@ -598,7 +618,7 @@ fn apply_end(life: &mut Life, step: Step, intent: &str, ended: Ended, code: &str
     if !life.ends.record(step, intent, ended) {
         return;
     }
-    life.under_way.retain(|name| name.step != step || name.intent != intent);
+    life.no_longer_under_way(step, intent);
     match step {
         Step::ReleaseShipment if ended.is_through() => {
             if let Some(shipment) = life.shipments.iter_mut().find(|shipment| shipment.id.as_str() == intent) {

@@ -325,6 +325,15 @@ impl Flow for PaymentFlow {
         }
     }
 
+    fn reopened(state: &State, step: &str, intent: &str) -> Option<State> {
+        let (State::Open(account), Some(step)) = (state, Step::from_name(step)) else { return None };
+        let mut account = account.clone();
+        let mut operations = account.tenders.iter_mut().flat_map(|tender| &mut tender.operations);
+        let operation = operations.find(|op| op.step == step && op.intent == intent && op.state != OpState::Requested)?;
+        operation.state = OpState::Requested;
+        Some(State::Open(account))
+    }
+
     fn event_name(event: &Event) -> &'static str {
         match event {
             Event::Opened { .. } => "payment.opened",

@@ -140,6 +140,12 @@ impl<F: Flow> World<F> {
         self.hear(&Input::Skipped { step: step.into(), intent: intent.into(), reason: "test".into() });
     }
 
+    /// The engine found that an effect nobody calls for any more was never applied.
+    pub fn withdraw(&mut self, step: &str, intent: &str) {
+        self.asked.retain(|asked| asked.effect.step != step || asked.effect.intent != intent);
+        self.hear(&Input::Withdrawn { step: step.into(), intent: intent.into() });
+    }
+
     /// Answers open effects of outside systems, and those the answers lead to, until only silence is left.
     pub fn run(&mut self) {
         self.run_where(|_| true);

@@ -257,6 +257,15 @@ pub struct EffectRow {
     pub last: Arc<str>,
 }
 
+impl EffectRow {
+    /// What `last` says of an effect that the flow no longer called for and that was certainly not applied.
+    pub const WITHDRAWN: &str = "withdrawn";
+
+    pub fn is_withdrawn(&self) -> bool {
+        self.state == EffectState::Skipped && &*self.last == Self::WITHDRAWN
+    }
+}
+
 /// Where an effect stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -271,6 +280,7 @@ pub enum EffectState {
     Parked,
     Done,
     Refused,
+    /// Given up: by a person with a reason, or withdrawn ([`EffectRow::is_withdrawn`]).
     Skipped,
     Reversed,
 }

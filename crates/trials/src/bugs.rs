@@ -62,6 +62,10 @@ pub enum End {
     Missed,
     /// It does not compile with the bug.
     NotBuilt,
+    /// The named test did not end in time.
+    TimedOut,
+    /// The tests ended before the named one had a result: killed, aborted.
+    Crashed,
     /// The text to replace is not there exactly once.
     Stale,
     /// The named test does not pass, or does not exist, without the bug.
@@ -75,6 +79,8 @@ struct Line<'b> {
     name: &'b str,
     test: &'b str,
     end: End,
+    /// What the named test said when it failed.
+    told: &'b str,
 }
 
 pub fn run(args: &Args) -> ExitCode {
@@ -107,25 +113,25 @@ fn campaign(args: &Args) -> Result<bool, String> {
     let bugs: Vec<Bug> = all()?.into_iter().filter(wanted).skip(args.seed).take(args.count).collect();
     let root = workspace();
     if args.dry {
-        let ends =
-            bugs.iter().map(|bug| if can_be_planted(&root, bug) { End::Plantable } else { End::Stale }).collect::<Vec<_>>();
+        let end = |bug| if can_be_planted(&root, bug) { End::Plantable } else { End::Stale };
+        let ends = bugs.iter().map(|bug| (end(bug), String::new())).collect::<Vec<_>>();
         return Ok(report(args, &bugs, &ends));
     }
     let copy = Copy::of(&root).map_err(|e| format!("the workspace cannot be copied: {e}"))?;
     let passing = copy.passing(&bugs)?;
     let mut ends = Vec::new();
     for bug in &bugs {
-        let end = if passing.contains(&bug.test) { copy.plant(bug)? } else { End::NoTest };
+        let (end, told) = if passing.contains(&bug.test) { copy.plant(bug)? } else { (End::NoTest, String::new()) };
         eprintln!("{:<10} {}", word(end), bug.name);
-        ends.push(end);
+        ends.push((end, told));
     }
     Ok(report(args, &bugs, &ends))
 }
 
-fn report(args: &Args, bugs: &[Bug], ends: &[End]) -> bool {
+fn report(args: &Args, bugs: &[Bug], ends: &[(End, String)]) -> bool {
     let lines: Vec<Line<'_>> =
-        bugs.iter().zip(ends).map(|(bug, end)| Line { name: &bug.name, test: &bug.test, end: *end }).collect();
-    let well = ends.iter().filter(|end| matches!(end, End::Caught | End::Plantable)).count();
+        bugs.iter().zip(ends).map(|(bug, (end, told))| Line { name: &bug.name, test: &bug.test, end: *end, told }).collect();
+    let well = ends.iter().filter(|(end, _)| matches!(end, End::Caught | End::Plantable)).count();
     if args.json {
         println!("{}", serde_json::json!({"bugs": bugs.len(), "caught": well, "lines": lines}));
     } else {
@@ -142,11 +148,17 @@ fn word(end: End) -> &'static str {
         End::Caught => "caught",
         End::Missed => "MISSED",
         End::NotBuilt => "NOT BUILT",
+        End::TimedOut => "TIMED OUT",
+        End::Crashed => "CRASHED",
         End::Stale => "STALE",
         End::NoTest => "NO TEST",
         End::Plantable => "plantable",
     }
 }
+
+/// What `timeout` exits with when it had to end the command.
+const TIMED_OUT: i32 = 124;
+const TOLD_MAX: usize = 160;
 
 /// The workspace's copy in which bugs are planted.
 struct Copy {
@@ -180,22 +192,18 @@ impl Copy {
         Ok(passing)
     }
 
-    fn plant(&self, bug: &Bug) -> Result<End, String> {
+    fn plant(&self, bug: &Bug) -> Result<(End, String), String> {
         let file = self.root.join(&bug.file);
         let failed = |e: io::Error| format!("{}: {e}", bug.file);
         if !can_be_planted(&self.root, bug) {
-            return Ok(End::Stale);
+            return Ok((End::Stale, String::new()));
         }
         let text = fs::read_to_string(&file).map_err(failed)?;
         fs::write(&file, text.replacen(&bug.find, &bug.replace, 1)).map_err(failed)?;
         let ran = self.test(&bug.package, &bug.target, &[&bug.test]);
         fs::write(&file, text).map_err(failed)?;
         let ran = ran?;
-        Ok(match ran.built {
-            false => End::NotBuilt,
-            true if ran.text.contains(&format!("test {} ... ok", bug.test)) => End::Missed,
-            true => End::Caught,
-        })
+        Ok((ran.end_of(&bug.test), ran.told()))
     }
 
     fn test(&self, package: &str, target: &str, tests: &[&str]) -> Result<Ran, String> {
@@ -209,7 +217,7 @@ impl Copy {
         // One bug may make a test run for ever; its build may not.
         let build = command.arg("--no-run").output().map_err(|e| format!("cargo cannot be started: {e}"))?;
         if !build.status.success() {
-            return Ok(Ran { built: false, text: String::from_utf8_lossy(&build.stderr).into_owned() });
+            return Ok(Ran { built: false, timed_out: false, text: String::from_utf8_lossy(&build.stderr).into_owned() });
         }
         let mut command = Command::new("timeout");
         command.current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target).env("RUST_BACKTRACE", "0");
@@ -221,13 +229,35 @@ impl Copy {
         };
         let output =
             command.args(["--", "--exact"]).args(tests).output().map_err(|e| format!("`timeout` cannot be started: {e}"))?;
-        Ok(Ran { built: true, text: String::from_utf8_lossy(&output.stdout).into_owned() })
+        let timed_out = output.status.code() == Some(TIMED_OUT);
+        Ok(Ran { built: true, timed_out, text: String::from_utf8_lossy(&output.stdout).into_owned() })
     }
 }
 
 struct Ran {
     built: bool,
+    timed_out: bool,
     text: String,
+}
+
+impl Ran {
+    /// Only the named test's own failure counts as caught.
+    fn end_of(&self, test: &str) -> End {
+        let said = |word: &str| self.text.contains(&format!("test {test} ... {word}"));
+        match self.built {
+            false => End::NotBuilt,
+            true if said("ok") => End::Missed,
+            true if said("FAILED") => End::Caught,
+            true if self.timed_out => End::TimedOut,
+            true => End::Crashed,
+        }
+    }
+
+    /// The line with which the test failed.
+    fn told(&self) -> String {
+        let mut lines = self.text.lines().skip_while(|line| !line.contains("panicked at")).skip(1);
+        lines.next().unwrap_or_default().chars().take(TOLD_MAX).collect()
+    }
 }
 
 /// Makes `to` the same as `from`: copies what differs, removes what is gone.
@@ -255,4 +285,25 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{End, Ran};
+
+    #[test]
+    fn only_the_failure_of_the_named_test_counts_as_caught() {
+        let cases = [
+            (true, false, "test a::b ... FAILED\n", End::Caught),
+            (true, false, "test a::b ... ok\n", End::Missed),
+            (true, false, "test a::other ... FAILED\n", End::Crashed),
+            (true, false, "", End::Crashed),
+            (true, true, "running 1 test\n", End::TimedOut),
+            (false, false, "error[E0308]", End::NotBuilt),
+        ];
+        for (built, timed_out, text, expected) in cases {
+            let ran = Ran { built, timed_out, text: text.to_owned() };
+            assert_eq!(ran.end_of("a::b"), expected, "{text}");
+        }
+    }
 }

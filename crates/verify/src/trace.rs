@@ -31,6 +31,7 @@ impl Intent<'_> {
     fn may_be_applied(&self) -> bool {
         match self.effect.state {
             EffectState::Done | EffectState::Reversed | EffectState::Accepted | EffectState::Unknown => true,
+            EffectState::Skipped if self.effect.is_withdrawn() => false,
             EffectState::Pending | EffectState::Parked | EffectState::Refused | EffectState::Skipped => self.effect.attempts > 0,
         }
     }

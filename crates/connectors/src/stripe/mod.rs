@@ -230,7 +230,7 @@ impl Stripe {
         if body.at("error.code").as_str() == Some("payment_intent_unexpected_state") {
             let status = intent.get("status").as_str().unwrap_or("");
             match call.operation {
-                Operation::PaymentVoid if status == "canceled" => return voided(call, intent),
+                Operation::PaymentVoid if is_let_go(call, status) => return voided(call, intent),
                 Operation::PaymentCapture if self.is_ours(call, intent) => {
                     return captured(call, intent);
                 }
@@ -314,12 +314,19 @@ impl Stripe {
                 })
             }
             _ => Found::End(match body.get("status").as_str().unwrap_or("") {
-                "canceled" => Probe::Complete(voided(call, &body)),
+                status if is_let_go(call, status) => Probe::Complete(voided(call, &body)),
                 "succeeded" => Probe::MovedOn(Outcome::refused("already_captured", "the payment intent has been captured")),
                 _ => Probe::Absent,
             }),
         }
     }
+}
+
+/// Whether an intent holds nothing any more, as a void wants it. One that was captured in part counts as succeeded when its rest is
+/// cancelled: "for PaymentIntents with a status of requires_capture, the remaining amount_capturable will automatically be refunded"
+/// (docs.stripe.com/api/payment_intents/cancel).
+fn is_let_go(call: &Call, status: &str) -> bool {
+    status == "canceled" || (status == "succeeded" && call.args.get("rest").as_bool() == Some(true))
 }
 
 /// An intent may be voided before anything else was asked about it, so its name is told here too: the notice of it needs one.

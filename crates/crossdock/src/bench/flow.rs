@@ -58,7 +58,7 @@ impl Flow for SixSteps {
             }
             Input::Skipped { step, .. } => Heard::events(vec![Event::StepDone { step: step.clone() }]),
             Input::Command { name, .. } => Heard::refused("unknown_command", format!("the benchmark's flow takes no {name}")),
-            Input::Message { .. } | Input::Settled { .. } | Input::Timer { .. } => Heard::nothing(),
+            Input::Message { .. } | Input::Settled { .. } | Input::Withdrawn { .. } | Input::Timer { .. } => Heard::nothing(),
         }
     }
 
@@ -88,6 +88,10 @@ impl Flow for SixSteps {
             waiting_for: String::new(),
         };
         Plan { effects: effect.into_iter().collect(), summary, ..Plan::default() }
+    }
+
+    fn reopened(_: &State, _: &str, _: &str) -> Option<State> {
+        None
     }
 
     fn event_name(event: &Event) -> &'static str {

@@ -55,6 +55,8 @@ pub(super) struct Draft {
     pub document: Option<Value>,
     /// Request bytes and arguments of new effects.
     pub requests: Vec<(u32, Arc<[u8]>, Value)>,
+    /// Open effects that the flow no longer calls for; `None`: as before.
+    pub called_off: Option<Vec<u32>>,
     pub answer: Option<(InboxId, Result<Answer, HubError>)>,
     /// What becomes of the message that blocks the lane, when this is on disk.
     pub block: Option<Block>,
@@ -90,6 +92,7 @@ pub(super) fn unborn(driver: &dyn Driver) -> Memory {
         requests: HashMap::new(),
         args: HashMap::new(),
         doubtful: HashSet::new(),
+        called_off: Vec::new(),
     }
 }
 
@@ -103,7 +106,7 @@ pub(super) fn stray_process(row: &InboxRow) -> ProcessKey {
 }
 
 /// What flows without a market get.
-static NO_POLICY: LazyLock<Policy> = LazyLock::new(Policy::none);
+pub(super) static NO_POLICY: LazyLock<Policy> = LazyLock::new(Policy::none);
 
 impl Core {
     pub(super) fn fold(
@@ -176,6 +179,7 @@ impl Core {
             pinned: None,
             document: None,
             requests: Vec::new(),
+            called_off: None,
             answer: None,
             block: None,
             work: None,
@@ -459,6 +463,10 @@ impl Core {
                 self.dispatcher.release(system, now);
                 return Some(self.never_resent(process, memory, &effect, now));
             }
+            Go::Withdraw => {
+                self.dispatcher.release(system, now);
+                return Some(self.not_sent(process, memory, &effect, now));
+            }
         };
         if kind == JobKind::Attempt {
             let allowed =
@@ -495,6 +503,15 @@ impl Core {
         draft
     }
 
+    /// Ends what was never applied and is no longer called for.
+    fn not_sent(&mut self, process: &ProcessKey, memory: &Memory, effect: &EffectRow, now: Timestamp) -> Draft {
+        let mut draft = self.draft(process, memory, &"engine".into(), format!("withdraw {}", effect.step), now);
+        self.withdraw(process, memory, effect.clone(), now, &mut draft);
+        let heard = Heard { kind: "engine", name: EffectRow::WITHDRAWN, ..Heard::default() };
+        draft.write_record(Record { heard, ..Record::default() });
+        draft
+    }
+
     /// Whether a due effect is sent or asked after.
     fn how_to_call(&self, memory: &Memory, effect: &EffectRow, now: Timestamp) -> Go {
         let capability = self.wiring.systems.get(&effect.system).and_then(|s| s.connector.capability(effect.operation));
@@ -503,7 +520,14 @@ impl Core {
         let same_key = capability.identity == Identity::NativeKey && key_lives;
         let resend = if same_key { Go::Call(JobKind::Attempt) } else { Go::Park };
         let doubtful = memory.doubtful.contains(&effect.no);
+        let called_off = memory.called_off.contains(&effect.no);
+        // What is in part there is completed, so that its end is known.
+        let in_part = &*effect.last == outcome::IN_PART;
+        // To repeat what nobody wants any more would be to do it.
+        let same_key = same_key && (!called_off || in_part);
+        let resend = if called_off && !in_part { Go::Park } else { resend };
         match effect.state {
+            EffectState::Pending if called_off && !doubtful && !in_part => Go::Withdraw,
             // It may have been sent by the former run. The same key does no harm; else it is asked, once it must be visible.
             EffectState::Pending if doubtful && same_key => resend,
             EffectState::Pending if doubtful && capability.probes => {
@@ -532,10 +556,25 @@ impl Core {
         if let Some(args) = memory.args.get(&effect.no) {
             return args.clone();
         }
+        self.asked_for(process, memory, effect, effect.made_at).map_or(Value::Null, |effect| effect.args)
+    }
+
+    /// An effect as the flow calls for it; one that is open again after its end, as the flow called for it before that.
+    pub(super) fn asked_for(
+        &self,
+        process: &ProcessKey,
+        memory: &Memory,
+        row: &EffectRow,
+        now: Timestamp,
+    ) -> Option<crossdock_flows::Effect> {
+        let driver = &self.wiring.drivers[&*process.kind];
         let policy = memory.pinned.as_ref().map_or(&*NO_POLICY, |p| &*p.policy);
-        let plan = self.wiring.drivers[&*process.kind].plan(&memory.state, policy, memory.row.logic, effect.made_at);
-        let named = plan.effects.into_iter().find(|e| *e.step == *effect.step && *e.intent == *effect.intent);
-        named.map_or(Value::Null, |effect| effect.args)
+        let named = |state: &State| {
+            let plan = driver.plan(state, policy, memory.row.logic, now);
+            plan.effects.into_iter().find(|e| *e.step == *row.step && *e.intent == *row.intent)
+        };
+        let before_its_end = || driver.reopened(&memory.state, &row.step, &row.intent).filter(|_| row.state.is_open());
+        named(&memory.state).or_else(|| named(&before_its_end()?))
     }
 
     fn send_now(
@@ -678,6 +717,8 @@ enum Go {
     Nothing,
     /// Only a person may say.
     Park,
+    /// It was never applied and nobody wants it any more.
+    Withdraw,
 }
 
 /// Whether the silence of an effect's system would be news.

@@ -107,6 +107,8 @@ pub(super) struct Memory {
     pub args: HashMap<u32, Value>,
     /// Effects whose last word is from a former run: they may have been sent since.
     pub doubtful: HashSet<u32>,
+    /// Open effects that the flow no longer calls for: they are not sent anew.
+    pub called_off: Vec<u32>,
 }
 
 impl Memory {
@@ -145,6 +147,9 @@ impl Memory {
                 Some(slot) => *slot = row,
                 None => self.effects.push(row),
             }
+        }
+        if let Some(called_off) = draft.called_off.take() {
+            self.called_off = called_off;
         }
         for (no, bytes, args) in draft.requests.drain(..) {
             self.requests.insert(no, bytes);
@@ -397,8 +402,19 @@ impl Core {
         }
         let state = if row.state.is_empty() { driver.fresh() } else { driver.read(row.schema, &row.state)? };
         // Whatever is open from before this run may have been sent without a word of it reaching the disk.
-        let doubtful =
-            effects.iter().filter(|e| e.state == EffectState::Pending && e.made_at < self.started_at).map(|e| e.no).collect();
+        let of_former_run = |e: &&EffectRow| {
+            e.state == EffectState::Pending
+                && e.made_at < self.started_at
+                && !self.cleared.get(process).is_some_and(|cleared| cleared.contains(&e.no))
+        };
+        let doubtful = effects.iter().filter(of_former_run).map(|e| e.no).collect();
+        let called_off = if effects.iter().any(super::plan::is_calling_out) {
+            let policy = pinned.as_ref().map_or(&*super::fold::NO_POLICY, |p| &*p.policy);
+            let plan = driver.plan(&state, policy, row.logic, row.opened_at);
+            super::plan::called_off(&**driver, &state, &effects, &plan)
+        } else {
+            Vec::new()
+        };
         Ok(Memory {
             version,
             row,
@@ -412,6 +428,7 @@ impl Core {
             requests: HashMap::new(),
             args: HashMap::new(),
             doubtful,
+            called_off,
         })
     }
 
@@ -520,6 +537,7 @@ impl Core {
         lane.sent = std::mem::take(&mut draft.transition.messages).into_iter().zip(committed.messages).collect();
         let timers = draft.transition.timers.clone();
         let Some(memory) = lane.memory.as_mut() else { return };
+        self.clear_doubts(process, memory, &draft);
         for (name, due) in &memory.timers {
             if timers.iter().any(|(n, _)| n == name) {
                 self.timers.remove(&(*due, process.clone(), name.clone()));
@@ -533,6 +551,24 @@ impl Core {
         }
         for no in changed {
             self.offer(process, memory, no, now);
+        }
+    }
+
+    /// What this run has put on disk about an effect of the former one is its last word: read again, it is no longer in doubt.
+    fn clear_doubts(&mut self, process: &ProcessKey, memory: &Memory, draft: &Draft) {
+        if memory.doubtful.is_empty() && !self.cleared.contains_key(process) {
+            return;
+        }
+        let cleared = self.cleared.entry(process.clone()).or_default();
+        for row in &draft.transition.effects {
+            if !row.state.is_open() {
+                cleared.remove(&row.no);
+            } else if memory.doubtful.contains(&row.no) {
+                cleared.insert(row.no);
+            }
+        }
+        if cleared.is_empty() {
+            self.cleared.remove(process);
         }
     }
 

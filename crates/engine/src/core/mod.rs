@@ -233,6 +233,8 @@ pub struct Core {
     /// Another node has a partition of this core: it may neither write nor send any more.
     fenced: bool,
     started_at: Timestamp,
+    /// Open effects of former runs whose doubt this run has cleared: asked after, or answered.
+    cleared: HashMap<ProcessKey, HashSet<u32>>,
     next_transition: u64,
     random: Random,
     pub stats: Stats,
@@ -312,6 +314,7 @@ impl Core {
             inbox: InboxWindow::default(),
             fenced: false,
             started_at,
+            cleared: HashMap::new(),
             next_transition,
             random,
             stats: Stats::default(),

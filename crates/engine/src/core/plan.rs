@@ -6,6 +6,7 @@ use super::{
     lane::Memory,
     record::{Birth, HubMessage},
 };
+use crate::{Driver, driver::State};
 use crossdock_canonical::{Duration, Operation, OrderRef, Outcome, SystemName, Timestamp};
 use crossdock_connect::{Call, PrepareError};
 use crossdock_flows::{Effect, Plan, Target};
@@ -20,6 +21,18 @@ pub(super) const REPLY: &str = "reply";
 /// The exception that belongs to an effect.
 pub(super) fn effect_exception(no: u32) -> String {
     format!("effect/{no}")
+}
+
+/// Whether an effect is on its way to a system, or its end awaited from one.
+pub(super) fn is_calling_out(effect: &EffectRow) -> bool {
+    effect.state.is_open() && effect.system.as_str() != HUB
+}
+
+/// Numbers of the open effects that a state no longer calls for.
+pub(super) fn called_off(driver: &dyn Driver, state: &State, effects: &[EffectRow], plan: &Plan) -> Vec<u32> {
+    let named = |e: &EffectRow| plan.effects.iter().any(|named| *named.step == *e.step && *named.intent == *e.intent);
+    let off = effects.iter().filter(|e| is_calling_out(e) && !named(e) && driver.reopened(state, &e.step, &e.intent).is_none());
+    off.map(|e| e.no).collect()
 }
 
 /// `H(process, step, intent, generation)`, 32 hex digits.
@@ -42,9 +55,14 @@ fn reference(process: &ProcessKey, intent: &str) -> Arc<str> {
 impl Core {
     /// Adds to `draft` what `plan` calls for beyond what `memory` (and the draft itself) has.
     pub(super) fn difference(&self, process: &ProcessKey, memory: &Memory, plan: Plan, now: Timestamp, draft: &mut Draft) {
+        let driver = &self.wiring.drivers[&*process.kind];
+        let state = draft.state.as_ref().unwrap_or(&memory.state);
+        draft.called_off = Some(called_off(&**driver, state, &memory.effects, &plan));
         for effect in plan.effects {
-            if memory.effect_named(effect.step, &effect.intent).is_none() && !draft.makes(effect.step, &effect.intent) {
-                self.make(process, memory, &effect, now, draft);
+            match memory.effect_named(effect.step, &effect.intent) {
+                None if !draft.makes(effect.step, &effect.intent) => self.make(process, memory, &effect, now, draft),
+                Some(row) if row.is_withdrawn() => self.take_up_again(process, memory, row, &effect, now, draft),
+                None | Some(_) => {}
             }
         }
         for reply in plan.replies {
@@ -139,6 +157,21 @@ impl Core {
             }
             Target::System(_) => self.prepare(process, memory, effect, &mut row, now, draft),
         }
+        draft.transition.effects.push(row);
+    }
+
+    /// A withdrawn effect is called for again. It was certainly not applied, so nothing stands against sending it.
+    fn take_up_again(
+        &self,
+        process: &ProcessKey,
+        memory: &Memory,
+        row: &EffectRow,
+        effect: &Effect,
+        now: Timestamp,
+        draft: &mut Draft,
+    ) {
+        let mut row = EffectRow { attempts: 0, deadline: now + effect.deadline, made_at: now, last: "".into(), ..row.clone() };
+        self.prepare(process, memory, effect, &mut row, now, draft);
         draft.transition.effects.push(row);
     }
 

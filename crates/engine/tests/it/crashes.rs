@@ -82,3 +82,18 @@ fn one_seed_gives_one_trace() {
     };
     assert_eq!(run(), run());
 }
+
+/// A lane that is read anew (it was put away, or a commit failed) goes by what this run put on disk, not by when the effect was made.
+#[test]
+fn what_this_run_found_absent_is_sent_however_often_its_lane_is_read_again() {
+    let mut setting = Setting::identity(Identity::UniqueReference);
+    setting.config.lanes_max = 0;
+    let mut lab = Lab::with(setting);
+    lab.place("erp").takes = Duration::seconds(2);
+    lab.script("erp", [Act::Drop]);
+    let toy = lab.toy("1", 1, "erp");
+    lab.run_for(Duration::seconds(1));
+    lab.crash();
+    lab.close(&toy, Duration::minutes(1));
+    assert_eq!((lab.applied("erp"), lab.effect(&toy, "one").generation), (1, 2));
+}

@@ -16,3 +16,4 @@ mod talk;
 mod town;
 mod toy;
 mod waking;
+mod withdrawn;

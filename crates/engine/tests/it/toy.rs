@@ -20,6 +20,9 @@ pub struct State {
     pub asked: BTreeMap<String, String>,
     /// Keys of the questions it was asked.
     pub questions: Vec<String>,
+    /// Steps it no longer calls for, and those it heard were withdrawn.
+    pub dropped: Vec<String>,
+    pub withdrawn: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +46,8 @@ pub enum Event {
     Asked { whom: String },
     Answered { whom: String, class: String },
     Questioned { key: String },
+    Dropped { step: String, wanted: bool },
+    Withdrawn { step: String },
 }
 
 pub fn hear(state: &State, input: &Input) -> Heard<Event> {
@@ -57,11 +62,16 @@ pub fn hear(state: &State, input: &Input) -> Heard<Event> {
                 let name = body.get("name").as_str().expect("a name").to_owned();
                 Heard::events(vec![Event::TimerSet { name, due: body.get("due").as_i64().map(Timestamp) }])
             }
+            "toy.drop" | "toy.want" => {
+                let step = body.get("step").as_str().expect("a step").to_owned();
+                Heard::events(vec![Event::Dropped { step, wanted: kind == "toy.want" }])
+            }
             "toy.ask" => Heard::events(vec![Event::Asked { whom: body.get("whom").as_str().expect("a key").to_owned() }]),
             _ => Heard::nothing(),
         },
         Input::Settled { step, intent, outcome } => Heard::events(vec![ended(step, intent, outcome.class.as_str())]),
         Input::Skipped { step, intent, .. } => Heard::events(vec![ended(step, intent, "skipped")]),
+        Input::Withdrawn { step, .. } => Heard::events(vec![Event::Withdrawn { step: step.clone() }]),
         Input::Timer { name } => Heard::events(vec![Event::Fired { name: name.clone() }]),
         Input::Command { name, key, .. } => match name.as_str() {
             "ping" => Heard::taken(vec![Event::Questioned { key: key.clone() }]),
@@ -103,6 +113,9 @@ pub fn apply(mut state: State, event: &Event) -> State {
             state.asked.insert(whom.clone(), class.clone());
         }
         Event::Questioned { key } => state.questions.push(key.clone()),
+        Event::Dropped { step, wanted: true } => state.dropped.retain(|dropped| dropped != step),
+        Event::Dropped { step, wanted: false } => state.dropped.push(step.clone()),
+        Event::Withdrawn { step } => state.withdrawn.push(step.clone()),
     }
     state
 }
@@ -112,7 +125,10 @@ pub fn decide(state: &State, kind: &'static str) -> Plan {
     let mut plan = Plan::default();
     let mut open = true;
     for (step, name) in state.script.iter().zip(STEPS) {
-        if open || step.at_once {
+        if state.dropped.iter().any(|dropped| dropped == name) {
+            continue;
+        }
+        if (open || step.at_once) && !state.ended.contains_key(name) {
             plan.effects.push(Effect {
                 step: name,
                 intent: String::new(),
@@ -181,6 +197,10 @@ macro_rules! toy_flow {
                 plan.summary.waiting_for = policy.market.to_string();
                 plan
             }
+            fn reopened(state: &State, step: &str, _: &str) -> Option<State> {
+                let mut state = state.clone();
+                state.ended.remove(step).map(|_| state)
+            }
             fn event_name(event: &Event) -> &'static str {
                 match event {
                     Event::Placed { .. } => "toy.placed",
@@ -191,6 +211,8 @@ macro_rules! toy_flow {
                     Event::Asked { .. } => "toy.asked",
                     Event::Answered { .. } => "toy.answered",
                     Event::Questioned { .. } => "toy.questioned",
+                    Event::Dropped { .. } => "toy.dropped",
+                    Event::Withdrawn { .. } => "toy.withdrawn",
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! What an order hears: messages, the ends of effects, timers, commands. Each becomes the events it means, or none when it says
 //! nothing new; a command that cannot be taken is refused with a reason.
 
-use super::{Captured, Decision, Event, Fault, Found, Fraud, Life, Location, Sold, Step, trouble, validate};
+use super::{Captured, Decision, Event, Fault, Found, Fraud, Life, Location, Name, Sold, Step, trouble, validate};
 use crate::{
     Ended, Heard, Input, Policy,
     kit::{code_of, field},
@@ -28,7 +28,9 @@ pub(super) fn first(input: &Input, policy: &Policy) -> Heard<Event> {
         Input::Command { name, .. } => {
             Heard::refused("no_order", format!("`{name}` needs an order, and none was accepted under this number"))
         }
-        Input::Message { .. } | Input::Settled { .. } | Input::Skipped { .. } | Input::Timer { .. } => Heard::nothing(),
+        Input::Message { .. } | Input::Settled { .. } | Input::Skipped { .. } | Input::Withdrawn { .. } | Input::Timer { .. } => {
+            Heard::nothing()
+        }
     }
 }
 
@@ -53,6 +55,13 @@ pub(super) fn placed(life: &Life, input: &Input, policy: &Policy, at: Timestamp)
         Input::Skipped { step, intent, .. } => {
             let skipped = Step::from_name(step).map(|step| Event::StepSkipped { step, intent: intent.clone() });
             Heard::events(skipped.filter(|event| life.is_news(event)).into_iter().collect())
+        }
+        Input::Withdrawn { step, intent } => {
+            let awaited = |name: &&Name| name.step.name() == step && name.intent == *intent;
+            let withdrawn = life.under_way.iter().find(awaited);
+            Heard::events(
+                withdrawn.map(|name| Event::StepWithdrawn { step: name.step, intent: intent.clone() }).into_iter().collect(),
+            )
         }
         Input::Timer { name } => Heard::events(life.hear_timer(name)),
         Input::Command { name, body, key } => match name.as_str() {

@@ -57,7 +57,12 @@ impl Account {
             args.insert("transaction", on.as_str());
         }
         match operation.step {
-            Step::VerifyTender | Step::VoidTender => {}
+            Step::VerifyTender => {}
+            Step::VoidTender => {
+                if tender.captured() > Decimal::ZERO {
+                    args.insert("rest", true);
+                }
+            }
             Step::AuthorizeTender | Step::ReauthorizeTender => {
                 args.insert("method", tender.method.as_str());
                 if let Some(token) = &tender.token {

@@ -113,7 +113,7 @@ impl Account {
             if too_much.is_positive() && !tender.is_busy() {
                 return self.request(tender, Step::RefundTender, "close", too_much, false);
             }
-            let unused = tender.due.is_zero();
+            let unused = tender.due.is_zero() || tender.keeps_a_rest();
             unused.then(|| self.request(tender, Step::VoidTender, "close", tender.voidable(), false)).flatten()
         })
     }

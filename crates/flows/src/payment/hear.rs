@@ -118,6 +118,8 @@ impl Account {
                 });
                 Heard::events(ended.filter(|event| self.is_news(event)).into_iter().collect())
             }
+            // Every operation is named until it has ended, or is named again later.
+            Input::Withdrawn { .. } => Heard::nothing(),
             Input::Skipped { step, intent, .. } => {
                 let ended = self.operation(step, intent).map(|(tender, operation)| {
                     // An authorization a person vouches for counts; money he gave up on does not.

@@ -57,12 +57,13 @@ pub fn allow_refund(tender: &Tender, amount: Money) -> Result<(), Refusal> {
     Err(Refusal::new("refund_over_captured", text))
 }
 
-/// An authorization of which something was captured, or may be, cannot be voided.
+/// An authorization of which something was captured, or may be, cannot be voided; where it can be captured in parts, what no capture
+/// has let go of can.
 pub fn allow_void(tender: &Tender) -> Result<(), Refusal> {
     if tender.on_account() || tender.is_voided() {
         return Err(Refusal::new("nothing_to_void", format!("payment {} has no authorization to void", tender.payment)));
     }
-    if tender.committed_captures() > Decimal::ZERO
+    if (tender.committed_captures() > Decimal::ZERO && !tender.keeps_a_rest())
         || tender.terms.is_some_and(|terms| terms.sale && tender.granted().is_positive())
     {
         return Err(Refusal::new("void_after_capture", format!("payment {} was captured; use refund", tender.payment)));
@@ -247,8 +248,18 @@ impl Tender {
         self.captured() - self.due - settled.map(|op| op.amount.amount).sum::<Decimal>()
     }
 
-    /// What a void lets go: the authorization, or what the storefront says it authorized.
+    /// Captured in parts, none of them the last, and the rest is still held.
+    pub(super) fn keeps_a_rest(&self) -> bool {
+        let in_parts = self.terms.is_some_and(|terms| terms.multi_capture && !terms.sale);
+        let released = self.captures().any(|op| op.last && op.counts());
+        in_parts && !self.is_busy() && !released && self.captured() > Decimal::ZERO && self.uncaptured() > Decimal::ZERO
+    }
+
+    /// What a void lets go: the rest, the authorization, or what the storefront says it authorized.
     pub(super) fn voidable(&self) -> Money {
+        if self.keeps_a_rest() {
+            return Money::new(self.uncaptured(), self.amount.currency);
+        }
         let granted = self.granted();
         if granted.is_positive() { granted } else { self.amount }
     }

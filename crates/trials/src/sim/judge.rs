@@ -2,7 +2,7 @@
 
 use super::world::Run;
 use crossdock_simulators::{End, SYSTEMS};
-use crossdock_store::{ExceptionQuery, MemoryStore, ProcessQuery, ReadStore, StoreError};
+use crossdock_store::{EffectState, ExceptionQuery, MemoryStore, ProcessQuery, ReadStore, StoreError};
 use crossdock_verify::{HubView, Invariant, Options, Verdict, known_flows, parse_all, verify};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -33,9 +33,12 @@ impl Found {
     }
 }
 
-/// Whether every order is where its kind demands and no payment is still moving.
+/// Whether every order is where its kind demands, no payment is still moving, and no effect is under way or in doubt.
 pub(super) fn is_settled(run: &Run) -> bool {
-    if !run.sim.core.is_idle() {
+    let waits =
+        |state: &str| [EffectState::Pending, EffectState::Accepted, EffectState::Unknown].iter().any(|s| s.as_str() == state);
+    let moving = || ready(run.store.counts()).is_ok_and(|counts| counts.effects.iter().any(|(_, state, ..)| waits(state)));
+    if !run.sim.core.is_idle() || moving() {
         return false;
     }
     let found = look(&run.store);

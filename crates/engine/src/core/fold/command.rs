@@ -231,11 +231,8 @@ impl Core {
         now: Timestamp,
         draft: &mut Draft,
     ) {
-        let driver = &self.wiring.drivers[&*process.kind];
-        let policy = memory.pinned.as_ref().map_or(&*super::NO_POLICY, |p| &*p.policy);
-        let plan = driver.plan(&memory.state, policy, memory.row.logic, now);
-        if let Some(effect) = plan.effects.iter().find(|e| *e.step == *row.step && *e.intent == *row.intent) {
-            self.prepare(process, memory, effect, row, now, draft);
+        if let Some(effect) = self.asked_for(process, memory, row, now) {
+            self.prepare(process, memory, &effect, row, now, draft);
             row.class = dispatch::class(memory.row.priority, row.operation);
         }
     }

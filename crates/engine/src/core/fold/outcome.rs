@@ -6,11 +6,14 @@
 //! - *unknown* (a timeout, a broken connection, a 500): never resent on a guess. After the settling time the system is asked by our
 //!   reference; only *absent* raises the generation and sends again.
 //! - *misconfigured*: the system's calls stop; this effect is as if it had not been tried.
+//!
+//! An effect that the flow no longer calls for (its order was cancelled meanwhile) is not sent anew: what may have been applied is
+//! asked after like any other; what is known not to be, by *retry* or *absent*, is withdrawn, and the flow hears that.
 
 use super::super::{
     Core, End, Ended,
     health::Answered,
-    lane::Lane,
+    lane::{Lane, Memory},
     plan,
     record::{AttemptRecord, Heard, Record},
 };
@@ -19,6 +22,9 @@ use crossdock_canonical::{Duration, Outcome, OutcomeClass, Timestamp};
 use crossdock_connect::{Capability, Identity, Probe};
 use crossdock_flows::Input as FlowInput;
 use crossdock_store::{EffectRow, EffectState, IdentityRow, Payload, PayloadHash, ProcessKey};
+
+/// What `last` says of an effect that a probe found in part.
+pub(super) const IN_PART: &str = "probe partial";
 
 /// What an ended call adds to a record.
 struct Attempt<'a> {
@@ -97,6 +103,11 @@ impl Core {
             draft.close_exception(memory, &plan::effect_exception(row.no));
             draft.transition.identities.extend(identities(effect, outcome));
         }
+        if outcome.class == OutcomeClass::Retry && memory.called_off.contains(&row.no) {
+            self.withdraw(process, memory, row, now, &mut draft);
+            self.finish(effect, attempt, &mut draft);
+            return Some(draft);
+        }
         let ended = !row.state.is_open();
         draft.transition.effects.push(row);
         if ended {
@@ -141,6 +152,11 @@ impl Core {
             Probe::Absent => {
                 row.generation += 1;
                 row.key = plan::effect_key(process, &effect.step, &effect.intent, row.generation);
+                if memory.called_off.contains(&row.no) {
+                    self.withdraw(process, memory, row, now, &mut draft);
+                    self.finish(effect, Some(&attempt), &mut draft);
+                    return Some(draft);
+                }
                 row.state = EffectState::Pending;
                 // The new key may be part of the bytes: a system that keeps answers by key would repeat the old one for ever.
                 self.prepare_again(process, memory, &mut row, now, &mut draft);
@@ -170,6 +186,17 @@ impl Core {
         draft.transition.effects.push(row);
         self.finish(effect, Some(&attempt), &mut draft);
         Some(draft)
+    }
+
+    /// Ends an effect that is known not to be applied and that nobody calls for any more.
+    pub(super) fn withdraw(&self, process: &ProcessKey, memory: &Memory, mut row: EffectRow, now: Timestamp, draft: &mut Draft) {
+        row.state = EffectState::Skipped;
+        row.due = None;
+        row.last = EffectRow::WITHDRAWN.into();
+        draft.close_exception(memory, &plan::effect_exception(row.no));
+        let input = FlowInput::Withdrawn { step: row.step.to_string(), intent: row.intent.to_string() };
+        draft.transition.effects.push(row);
+        self.hear(process, memory, &input, now, draft);
     }
 
     /// Reconciliation asked about an effect that is done: whether the system still knows it.

@@ -112,6 +112,7 @@ impl PolicySource for Policies {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crossdock_canonical::SystemName;
 
     #[test]
     fn every_system_whose_connector_polls_is_polled() {
@@ -125,6 +126,6 @@ mod tests {
         let expected = [("fraud", CATCH_UP_EVERY), ("storefront", Duration::millis(200)), ("warehouse", CATCH_UP_EVERY)];
         assert_eq!(polled, expected);
         let scheduled = wire(&landscape, &address, None).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(scheduled.systems[&"storefront".into()].poll_every, None, "its own schedule stands");
+        assert_eq!(scheduled.systems[&SystemName::new("storefront")].poll_every, None, "its own schedule stands");
     }
 }

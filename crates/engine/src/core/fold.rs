@@ -5,7 +5,6 @@
 
 use super::{
     Core, End, Ended, HUB, Output,
-    dispatch::{Job, JobKind},
     lane::{Block, Lane, Memory, Work, refusal},
     plan,
     record::{Birth, EffectRecord, Heard, OpenedRecord, Record},
@@ -16,7 +15,6 @@ use crate::{
     wiring::Pinned,
 };
 use crossdock_canonical::{Duration, Order, OrderRef, SystemName, Timestamp, order::Delivery};
-use crossdock_connect::Identity;
 use crossdock_flows::{Answer, Input as FlowInput, Policy};
 use crossdock_store::{
     Addressee, EffectRow, EffectState, ExceptionRow, InboxId, InboxRow, Payload, PayloadHash, Priority, ProcessKey, ProcessRow,
@@ -28,6 +26,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
+mod call;
 mod command;
 mod outcome;
 
@@ -430,207 +429,6 @@ impl Core {
         draft
     }
 
-    /// The dispatcher reserved a slot: send, probe, or give the slot back.
-    fn send(
-        &mut self,
-        process: &ProcessKey,
-        lane: &mut Lane,
-        no: u32,
-        system: &SystemName,
-        now: Timestamp,
-        out: &mut Vec<Output>,
-    ) -> Option<Draft> {
-        let audit = lane.audits.remove(&no);
-        let memory = self.memory(lane);
-        let due = |effect: &EffectRow| effect.state.is_open() && effect.due.is_some_and(|due| due <= now);
-        let effect = memory.effect(no).filter(|effect| due(effect) || (audit && effect.state == EffectState::Done));
-        let Some(effect) = effect.filter(|_| !lane.in_flight.contains_key(&no)).cloned() else {
-            self.dispatcher.release(system, now);
-            return None;
-        };
-        let kind = match self.how_to_call(memory, &effect, now) {
-            Go::Call(kind) => kind,
-            Go::Wait(until) => {
-                self.dispatcher.release(system, now);
-                self.dispatcher.offer(system, process, no, effect.class, until, now);
-                return None;
-            }
-            Go::Nothing => {
-                self.dispatcher.release(system, now);
-                return None;
-            }
-            Go::Park => {
-                self.dispatcher.release(system, now);
-                return Some(self.never_resent(process, memory, &effect, now));
-            }
-            Go::Withdraw => {
-                self.dispatcher.release(system, now);
-                return Some(self.not_sent(process, memory, &effect, now));
-            }
-        };
-        if kind == JobKind::Attempt {
-            let allowed =
-                if effect.attempts == 0 { self.dispatcher.first_call(system) } else { self.dispatcher.spend_retry(system, now) };
-            if let Err(later) = allowed {
-                self.dispatcher.release(system, now);
-                let later = later + self.random.jitter(Duration::millis(500));
-                self.dispatcher.offer(system, process, no, effect.class, later, now);
-                return None;
-            }
-        }
-        lane.in_flight.insert(no, system.clone());
-        let memory = self.memory(lane);
-        match (memory.requests.get(&no).cloned(), effect.request) {
-            (Some(bytes), _) => self.send_now(process, memory, &effect, kind, bytes, out),
-            (None, Some(hash)) => out.push(Output::LoadRequest { process: process.clone(), no, hash }),
-            (None, None) => self.send_now(process, memory, &effect, kind, Arc::from([]), out),
-        }
-        None
-    }
-
-    /// Parks what may have been applied, can neither be asked after nor be repeated without harm.
-    fn never_resent(&mut self, process: &ProcessKey, memory: &Memory, effect: &EffectRow, now: Timestamp) -> Draft {
-        let mut row = effect.clone();
-        row.state = EffectState::Parked;
-        row.due = None;
-        row.last = "unknown".into();
-        let cause = format!("it is not known whether {} applied {}, and it cannot be asked", row.system, row.step);
-        let mut draft = self.draft(process, memory, &"engine".into(), format!("park {}", row.step), now);
-        draft.park(&row, "unknown_unresolved", cause, "look in the system; then retry, or skip if it is there", now);
-        draft.transition.effects.push(row);
-        draft.write_record(Record { heard: Heard { kind: "engine", name: "unknown", ..Heard::default() }, ..Record::default() });
-        self.stats.parked += 1;
-        draft
-    }
-
-    /// Ends what was never applied and is no longer called for.
-    fn not_sent(&mut self, process: &ProcessKey, memory: &Memory, effect: &EffectRow, now: Timestamp) -> Draft {
-        let mut draft = self.draft(process, memory, &"engine".into(), format!("withdraw {}", effect.step), now);
-        self.withdraw(process, memory, effect.clone(), now, &mut draft);
-        let heard = Heard { kind: "engine", name: EffectRow::WITHDRAWN, ..Heard::default() };
-        draft.write_record(Record { heard, ..Record::default() });
-        draft
-    }
-
-    /// Whether a due effect is sent or asked after.
-    fn how_to_call(&self, memory: &Memory, effect: &EffectRow, now: Timestamp) -> Go {
-        let capability = self.wiring.systems.get(&effect.system).and_then(|s| s.connector.capability(effect.operation));
-        let Some(capability) = capability else { return Go::Park };
-        let key_lives = capability.key_lifetime_ms.is_none_or(|ms| (now - effect.made_at).0 < ms);
-        let same_key = capability.identity == Identity::NativeKey && key_lives;
-        let resend = if same_key { Go::Call(JobKind::Attempt) } else { Go::Park };
-        let doubtful = memory.doubtful.contains(&effect.no);
-        let called_off = memory.called_off.contains(&effect.no);
-        // What is in part there is completed, so that its end is known.
-        let in_part = &*effect.last == outcome::IN_PART;
-        // To repeat what nobody wants any more would be to do it.
-        let same_key = same_key && (!called_off || in_part);
-        let resend = if called_off && !in_part { Go::Park } else { resend };
-        match effect.state {
-            EffectState::Pending if called_off && !doubtful && !in_part => Go::Withdraw,
-            // It may have been sent by the former run. The same key does no harm; else it is asked, once it must be visible.
-            EffectState::Pending if doubtful && same_key => resend,
-            EffectState::Pending if doubtful && capability.probes => {
-                let visible = self.started_at + Duration(capability.settling_ms);
-                if now < visible { Go::Wait(visible) } else { Go::Call(JobKind::Probe) }
-            }
-            EffectState::Pending if effect.attempts > 0 && !key_lives && capability.probes => Go::Call(JobKind::Probe),
-            EffectState::Pending if doubtful || (effect.attempts > 0 && !key_lives) => resend,
-            EffectState::Pending => Go::Call(JobKind::Attempt),
-            EffectState::Unknown if capability.probes => Go::Call(JobKind::Probe),
-            EffectState::Unknown => resend,
-            // Its end is late: ask, if it can be asked; else go on waiting.
-            EffectState::Accepted if capability.probes => Go::Call(JobKind::Probe),
-            EffectState::Done if capability.probes => Go::Call(JobKind::Audit),
-            EffectState::Accepted
-            | EffectState::Done
-            | EffectState::Parked
-            | EffectState::Refused
-            | EffectState::Skipped
-            | EffectState::Reversed => Go::Nothing,
-        }
-    }
-
-    /// What the flow asked for. After a reload it is asked again: `decide` names an effect as long as it matters.
-    fn args_of(&self, process: &ProcessKey, memory: &Memory, effect: &EffectRow) -> Value {
-        if let Some(args) = memory.args.get(&effect.no) {
-            return args.clone();
-        }
-        self.asked_for(process, memory, effect, effect.made_at).map_or(Value::Null, |effect| effect.args)
-    }
-
-    /// An effect as the flow calls for it; one that is open again after its end, as the flow called for it before that.
-    pub(super) fn asked_for(
-        &self,
-        process: &ProcessKey,
-        memory: &Memory,
-        row: &EffectRow,
-        now: Timestamp,
-    ) -> Option<crossdock_flows::Effect> {
-        let driver = &self.wiring.drivers[&*process.kind];
-        let policy = memory.pinned.as_ref().map_or(&*NO_POLICY, |p| &*p.policy);
-        let named = |state: &State| {
-            let plan = driver.plan(state, policy, memory.row.logic, now);
-            plan.effects.into_iter().find(|e| *e.step == *row.step && *e.intent == *row.intent)
-        };
-        let before_its_end = || driver.reopened(&memory.state, &row.step, &row.intent).filter(|_| row.state.is_open());
-        named(&memory.state).or_else(|| named(&before_its_end()?))
-    }
-
-    fn send_now(
-        &mut self,
-        process: &ProcessKey,
-        memory: &Memory,
-        effect: &EffectRow,
-        kind: JobKind,
-        prepared: Arc<[u8]>,
-        out: &mut Vec<Output>,
-    ) {
-        match kind {
-            JobKind::Attempt => {
-                self.stats.sent += 1;
-                self.stats.retries += u64::from(effect.attempts > 0);
-            }
-            JobKind::Probe | JobKind::Audit => self.stats.probes += 1,
-        }
-        let call = self.call_of(process, memory, effect, self.args_of(process, memory, effect), memory.document.clone());
-        let job = Job { process: process.clone(), no: effect.no, generation: effect.generation, kind, call, prepared };
-        out.push(Output::Send(Box::new(job)));
-    }
-
-    /// The bytes of a call whose slot is reserved are there, or cannot be had.
-    fn request_loaded(
-        &mut self,
-        process: &ProcessKey,
-        lane: &mut Lane,
-        no: u32,
-        bytes: &Result<Option<Arc<[u8]>>, crossdock_store::StoreError>,
-        now: Timestamp,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(system) = lane.in_flight.get(&no).cloned() else { return };
-        let effect = self.memory(lane).effect(no).cloned();
-        let (Some(effect), Ok(Some(bytes))) = (effect, bytes) else {
-            // The store is away, or the request's subject was erased: look again later.
-            lane.in_flight.remove(&no);
-            self.dispatcher.release(&system, now);
-            if let Some(effect) = self.memory(lane).effect(no).filter(|e| e.state.is_open()) {
-                self.dispatcher.offer(&system, process, no, effect.class, now + Duration::seconds(5), now);
-            }
-            return;
-        };
-        if let (Some(memory), true) = (lane.memory.as_mut(), effect.state.is_open()) {
-            memory.requests.insert(no, bytes.clone());
-        }
-        let memory = self.memory(lane);
-        if let Go::Call(kind) = self.how_to_call(memory, &effect, now) {
-            self.send_now(process, memory, &effect, kind, bytes.clone(), out);
-        } else {
-            lane.in_flight.remove(&no);
-            self.dispatcher.release(&system, now);
-        }
-    }
-
     /// Asks about every settled effect that its system can tell of, behind all other calls. What was only read
     /// or told (a quote, a status) is not asked after: nothing stays of it, or a later one rightly takes its place.
     fn reconcile(&mut self, process: &ProcessKey, lane: &mut Lane, now: Timestamp) {
@@ -707,18 +505,6 @@ fn begin_born(process: &ProcessKey, birth: &Birth, pinned: Option<Pinned>, now: 
         to.summary.number = order.number.as_str().into();
     }
     draft.pinned = pinned;
-}
-
-/// What becomes of an effect that is due.
-enum Go {
-    Call(JobKind),
-    /// Not before this.
-    Wait(Timestamp),
-    Nothing,
-    /// Only a person may say.
-    Park,
-    /// It was never applied and nobody wants it any more.
-    Withdraw,
 }
 
 /// Whether the silence of an effect's system would be news.

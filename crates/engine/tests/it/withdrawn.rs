@@ -38,7 +38,7 @@ fn what_was_never_applied_and_is_no_longer_wanted_is_never_sent_again() {
     ];
     for (act, identity, probes) in cases {
         let mut lab = Lab::with(Setting::identity(identity));
-        lab.script("erp", [act.clone()]);
+        lab.script("erp", [act]);
         let toy = lab.toy("1", 1, "erp");
         lab.run_for(Duration::millis(15));
         lab.no_longer_wants("one");
@@ -110,7 +110,7 @@ fn what_cannot_be_asked_after_is_left_to_a_person_and_not_repeated() {
 fn called_for_again_it_is_sent_and_applied_once() {
     for act in [Act::Drop, Act::Turn(Some(60))] {
         let mut lab = Lab::new();
-        lab.script("erp", [act.clone()]);
+        lab.script("erp", [act]);
         let toy = lab.toy("1", 1, "erp");
         lab.run_for(Duration::millis(15));
         lab.no_longer_wants("one");

@@ -242,9 +242,7 @@ impl Doors {
             };
             match end.as_deref() {
                 None | Some("open") => {
-                    let names = ["siteId", "orderNo", "status", "exportStatus", "lastModified"];
-                    let names = names.map(|name| cut::text(bytes, name).map(|text| text.chars().take(40).collect::<String>()));
-                    let _ = found(report, format!("the polled order {number} ({kinds:?}, {names:?}) is {end:?}"));
+                    let _ = found(report, format!("the polled order {number} ({kinds:?}) is {end:?}"));
                 }
                 Some(end) => report.count("poll", end),
             }
@@ -335,7 +333,7 @@ impl Doors {
             }
             for row in at_once(self.store.journal(&process.key)).unwrap_or_default() {
                 let Ok(told) = serde_json::from_slice::<serde_json::Value>(&row.record) else { continue };
-                let payload = told.pointer("/heard/payload").and_then(serde_json::Value::as_str);
+                let payload = told.pointer("/in/payload").and_then(serde_json::Value::as_str);
                 let kept = payload.and_then(|hash| Some((hash.to_owned(), PayloadHash::parse(hash)?)));
                 if let Some((text, hash)) = kept
                     && at_once(self.store.payload(&process.key, &hash)).is_ok_and(|bytes| bytes.is_some())

@@ -45,7 +45,7 @@ pub(super) fn of(order: &[u8], rng: &mut Rng) -> Result<Mutant, String> {
     let text = tree.to_string();
     let mark = format!("\"{MARK}\"");
     let bytes = match text.find(&mark) {
-        Some(at) => [text[..at].as_bytes(), &raw, text[at + mark.len()..].as_bytes()].concat(),
+        Some(at) => [&text.as_bytes()[..at], &raw, &text.as_bytes()[at + mark.len()..]].concat(),
         None => text.into_bytes(),
     };
     Ok(Mutant { bytes, kinds })

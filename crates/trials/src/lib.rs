@@ -9,6 +9,7 @@
 //!
 //! Nothing here is part of the hub, and nothing of the hub depends on it.
 
+mod address;
 pub mod bugs;
 pub mod crash;
 pub mod fuzz;

@@ -15,7 +15,7 @@ use super::{
     shop::Shop,
     single::{FILE, LISTEN},
 };
-use crate::crash::Scratch;
+use crate::{address, crash::Scratch};
 use crossdock_engine::shell::clock::{Clock, Stopwatch};
 use crossdock_simulators::{Config, Faults, Kind, Rates, SYSTEMS, World};
 use crossdock_store::sqlite::{Options, SqliteStore};
@@ -23,7 +23,6 @@ use serde::Serialize;
 use std::{
     collections::BTreeMap,
     fmt, fs,
-    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::Stdio,
     sync::{
@@ -176,8 +175,7 @@ impl Stage {
     /// A life with new systems and a new store, a second one if it was ended, and the verdict.
     async fn life(&self, name: &str, die_at: Option<u64>) -> Result<Life, String> {
         let folder = Scratch::within(self.scratch.path(), name)?;
-        let address =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).map_err(|e| format!("no free port: {e}"))?;
+        let address = address::own()?;
         let shop = self.shop(format!("http://{address}")).await?;
         let list = folder.path().join("calls");
         let log = folder.path().join("log");

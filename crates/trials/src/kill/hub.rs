@@ -1,6 +1,6 @@
 //! The hub as a child process: the shipped program on a copy of the demo's landscape, killed by number.
 
-use crate::crash::Scratch;
+use crate::{address, crash::Scratch};
 use crossdock_canonical::Duration;
 use crossdock_engine::shell::clock::{self, Stopwatch};
 use crossdock_server::{
@@ -11,7 +11,7 @@ use crossdock_simulators::{SYSTEMS, serve::Running as Systems};
 use crossdock_store::sqlite::{Options, SqliteStore};
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -58,7 +58,7 @@ impl Ground {
         };
         let folder = fs::canonicalize(&folder).map_err(|e| format!("{} is no folder: {e}", folder.display()))?;
         landscape(&folder).map_err(|e| format!("the landscape cannot be copied: {e}"))?;
-        let address = free_address().map_err(|e| format!("no free port: {e}"))?;
+        let address = address::own()?;
         Ok(Self { folder, address, program, _scratch: scratch })
     }
 
@@ -186,8 +186,4 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
         if entry.file_type()?.is_dir() { copy(&entry.path(), &target)? } else { fs::copy(entry.path(), target).map(|_| ())? }
     }
     Ok(())
-}
-
-fn free_address() -> std::io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }

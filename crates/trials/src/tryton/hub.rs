@@ -1,7 +1,7 @@
 //! The hub of a run: the shipped program on a landscape of its own, asked by its interfaces like anybody would.
 
 use super::peer::Peer;
-use crate::crash::Scratch;
+use crate::{address, crash::Scratch};
 use crossdock_canonical::Duration;
 use crossdock_connect::http::{Method, Request};
 use crossdock_engine::shell::{client::Client, clock};
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
@@ -77,8 +77,7 @@ impl Ground {
             }
         };
         std::fs::create_dir_all(&folder).map_err(|e| format!("{} cannot be made: {e}", folder.display()))?;
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-        Ok(Self { folder, address: free.map_err(|e| format!("no free port: {e}"))?, _scratch: scratch })
+        Ok(Self { folder, address: address::own()?, _scratch: scratch })
     }
 
     pub fn url(&self) -> String {

@@ -1,19 +1,24 @@
-//! Programs that need no interpreter: paths, literals, objects, lists over one array, comparisons.
+//! The short way: programs of what mappings are mostly made of, evaluated directly.
 //!
-//! Nearly every expression of a landscape is of this shape, and jaq spends most of its time on what these do not use (several outputs,
-//! errors that can be caught). Here they are evaluated directly. It is a short cut and nothing else: whatever is out of the ordinary
-//! (a field of a text, an item that is no array, a large result) ends it without a result, and jaq then says what that means.
+//! jaq spends most of its time on what these programs do not use: errors that can be caught, paths that can be updated, several
+//! outputs anywhere. Here a term has one output, or is one of the few that have many (`.[]`, `,`, `select`, `empty`, a pipe of such).
+//! It is a short cut and nothing else: whatever is out of the ordinary (a field of a text, an item that is no array, a sum that does
+//! not fit, a large result) ends it without a result, and jaq then says what that means.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 use jaq_core::load::lex::StrPart;
-use jaq_core::load::parse::{BinaryOp, Term};
-use jaq_core::ops::Cmp;
-use jaq_core::path::{Part, Path};
+use jaq_core::load::parse::{BinaryOp, Pattern, Term};
+use jaq_core::ops::{Cmp, Math};
+use jaq_core::path::{Opt, Part, Path};
+use rust_decimal::{Decimal, RoundingStrategy};
 
+use super::check::SOURCE_MAX;
+use super::number;
+use super::val::{absolute, bounds};
 use crate::value::compare;
-use crate::{Map, Value, decimal};
+use crate::{Map, Value, decimal, to_json_string};
 
 /// Steps of one run. A longer one is for jaq, which counts exactly.
 pub(super) const STEPS_MAX: u32 = 20_000;
@@ -22,155 +27,241 @@ pub(super) const STEPS_MAX: u32 = 20_000;
 pub(super) const FUEL_AMPLE: u64 = 50 * STEPS_MAX as u64;
 
 /// Terms within each other, far from what could matter to the stack or to a value's depth.
-const DEPTH_MAX: usize = 32;
+const DEPTH_MAX: usize = 48;
 
-/// A term with exactly one output.
+/// A program that can be evaluated directly. It has exactly one output.
 #[derive(Debug)]
-pub(super) enum Straight {
+pub(super) struct Straight(Node);
+
+#[derive(Debug)]
+enum Node {
     Input,
     Variable(usize),
     Literal(Value),
-    Field(Box<Straight>, Arc<str>),
-    Object(Vec<(Arc<str>, Straight)>),
-    /// `[of[] | stages]`
-    List(Box<Straight>, Vec<Stage>),
-    /// `left | right`
-    Then(Box<Straight>, Box<Straight>),
+    Index(Box<Node>, Box<Node>),
+    Field(Box<Node>, Arc<str>),
+    Slice(Box<Node>, Option<Box<Node>>, Option<Box<Node>>),
+    Object(Vec<(Arc<str>, Node)>),
+    List(Box<Node>),
     /// `left // right`
-    Else(Box<Straight>, Box<Straight>),
-    And(Box<Straight>, Box<Straight>),
-    Or(Box<Straight>, Box<Straight>),
-    Compare(Box<Straight>, Cmp, Box<Straight>),
-    If(Box<Straight>, Box<Straight>, Box<Straight>),
+    Else(Box<Node>, Box<Node>),
+    And(Box<Node>, Box<Node>),
+    Or(Box<Node>, Box<Node>),
+    Compare(Box<Node>, Cmp, Box<Node>),
+    Calculate(Box<Node>, Math, Box<Node>),
+    /// `.field = value`
+    Set(Arc<str>, Box<Node>),
+    Call(Function, Vec<Node>),
+    /// `any(items; test)` and, with `false` to look for, `all(items; test)`.
+    Any(Box<Node>, Box<Node>, bool),
+    /// `with_entries(select(test))`
+    Entries(Box<Node>),
+    /// `error(...)`: what it says is for jaq.
+    GiveUp,
+
+    // With as many outputs as their parts have.
+    Then(Box<Node>, Box<Node>),
+    /// `left as $x | right`; the variable is the last one while the right side runs.
+    Bind(Box<Node>, Box<Node>),
+    If(Box<Node>, Box<Node>, Box<Node>),
+
+    // With any number of outputs.
+    Items(Box<Node>, Opt),
+    Both(Box<Node>, Box<Node>),
+    Select(Box<Node>),
+    Empty,
 }
 
-/// What becomes of each item of a list.
-#[derive(Debug)]
-pub(super) enum Stage {
-    Select(Straight),
-    Map(Straight),
+/// Filters of one output, from the input and arguments of one output.
+#[derive(Clone, Copy, Debug)]
+enum Function {
+    Not,
+    Length,
+    ToNumber,
+    ToString,
+    Add,
+    Fixed,
+    StartsWith,
+    Split,
+    Join,
+}
+
+impl Function {
+    fn named(name: &str, arguments: usize) -> Option<Self> {
+        Some(match (name, arguments) {
+            ("not", 0) => Self::Not,
+            ("length", 0) => Self::Length,
+            ("tonumber", 0) => Self::ToNumber,
+            ("tostring", 0) => Self::ToString,
+            ("add", 0) => Self::Add,
+            ("fixed", 1) => Self::Fixed,
+            ("startswith", 1) => Self::StartsWith,
+            ("split", 1) => Self::Split,
+            ("join", 1) => Self::Join,
+            _ => return None,
+        })
+    }
 }
 
 impl Straight {
     /// `None` for a term that is left to jaq. `names` are those of the variables, with their `$`.
     pub(super) fn of(term: &Term<&str>, names: &[String]) -> Option<Self> {
-        Reader { names }.single(term, DEPTH_MAX)
+        let mut reader = Reader { names: names.iter().map(String::as_str).collect() };
+        reader.single(term, DEPTH_MAX).map(Self)
     }
 
     /// `None` when jaq must say what comes of it.
     pub(super) fn run(&self, input: &Value, vars: &[Value]) -> Option<Value> {
-        Run { vars, left: STEPS_MAX }.eval(self, input)
+        Run { vars: vars.to_vec(), left: STEPS_MAX }.one(&self.0, input)
+    }
+}
+
+impl Node {
+    fn is_single(&self) -> bool {
+        match self {
+            Self::Items(..) | Self::Both(..) | Self::Select(_) | Self::Empty => false,
+            Self::Then(left, right) | Self::Bind(left, right) => left.is_single() && right.is_single(),
+            Self::If(_, then, otherwise) => then.is_single() && otherwise.is_single(),
+            _ => true,
+        }
     }
 }
 
 struct Reader<'n> {
-    names: &'n [String],
+    names: Vec<&'n str>,
 }
 
-impl Reader<'_> {
-    fn single(&self, term: &Term<&str>, depth: usize) -> Option<Straight> {
+impl<'n> Reader<'n> {
+    fn single(&mut self, term: &Term<&'n str>, depth: usize) -> Option<Node> {
+        self.read(term, depth).filter(Node::is_single)
+    }
+
+    fn boxed(&mut self, term: &Term<&'n str>, depth: usize) -> Option<Box<Node>> {
+        self.single(term, depth).map(Box::new)
+    }
+
+    fn read(&mut self, term: &Term<&'n str>, depth: usize) -> Option<Node> {
         let depth = depth.checked_sub(1)?;
-        let boxed = |term: &Term<&str>| self.single(term, depth).map(Box::new);
         Some(match term {
-            Term::Id => Straight::Input,
-            Term::Var(name) => Straight::Variable(self.names.iter().position(|known| known == name)?),
-            Term::Num(text) => Straight::Literal(Value::from(decimal::read(text)?)),
-            Term::Str(None, _) => Straight::Literal(Value::from(literal(term)?)),
-            Term::Call("null", args) if args.is_empty() => Straight::Literal(Value::Null),
-            Term::Call("true", args) if args.is_empty() => Straight::Literal(Value::from(true)),
-            Term::Call("false", args) if args.is_empty() => Straight::Literal(Value::from(false)),
-            Term::Call("map", args) => match &args[..] {
-                [each] => Straight::List(Box::new(Straight::Input), vec![self.stage(each, depth)?]),
+            Term::Id => Node::Input,
+            Term::Var(name) => Node::Variable(self.names.iter().rposition(|known| known == name)?),
+            Term::Num(text) => Node::Literal(Value::from(decimal::read(text)?)),
+            Term::Neg(of) => match &**of {
+                Term::Num(text) => Node::Literal(Value::from(-decimal::read(text).filter(|number| !number.is_zero())?)),
                 _ => return None,
             },
+            Term::Str(None, _) => Node::Literal(Value::from(literal(term)?)),
+            Term::Call(name, arguments) => self.call(name, arguments, depth)?,
             Term::Path(of, Path(parts)) => {
-                let mut of = self.single(of, depth)?;
-                for (part, _) in parts {
-                    of = Straight::Field(Box::new(of), field(part)?);
+                let mut of = self.read(of, depth)?;
+                for (part, opt) in parts {
+                    of = self.part(of, part, *opt, depth)?;
                 }
                 of
             }
             Term::Obj(entries) => {
-                let entry = |(key, value): &(Term<&str>, Option<Term<&str>>)| {
+                let mut object = Vec::with_capacity(entries.len());
+                for (key, value) in entries {
                     let key = literal(key)?;
                     let value = match value {
                         Some(value) => self.single(value, depth)?,
-                        None => Straight::Field(Box::new(Straight::Input), Arc::clone(&key)),
+                        None => Node::Field(Box::new(Node::Input), Arc::clone(&key)),
                     };
-                    Some((key, value))
-                };
-                Straight::Object(entries.iter().map(entry).collect::<Option<_>>()?)
+                    object.push((key, value));
+                }
+                Node::Object(object)
             }
-            Term::Arr(Some(items)) => self.list(items, depth)?,
-            Term::IfThenElse(branches, Some(otherwise)) => {
-                let mut rest = self.single(otherwise, depth)?;
+            Term::Arr(None) => Node::Literal(Value::from(Vec::new())),
+            Term::Arr(Some(items)) => Node::List(Box::new(self.read(items, depth)?)),
+            Term::IfThenElse(branches, otherwise) => {
+                let mut rest = otherwise.as_ref().map_or(Some(Node::Input), |otherwise| self.read(otherwise, depth))?;
                 for (test, then) in branches.iter().rev() {
-                    rest = Straight::If(boxed(test)?, boxed(then)?, Box::new(rest));
+                    rest = Node::If(self.boxed(test, depth)?, Box::new(self.read(then, depth)?), Box::new(rest));
                 }
                 rest
             }
             Term::BinOp(left, op, right) => match op {
-                BinaryOp::Pipe(None) => Straight::Then(boxed(left)?, boxed(right)?),
-                BinaryOp::Alt => Straight::Else(boxed(left)?, boxed(right)?),
-                BinaryOp::And => Straight::And(boxed(left)?, boxed(right)?),
-                BinaryOp::Or => Straight::Or(boxed(left)?, boxed(right)?),
-                BinaryOp::Cmp(cmp) => Straight::Compare(boxed(left)?, *cmp, boxed(right)?),
+                BinaryOp::Pipe(None) => Node::Then(Box::new(self.read(left, depth)?), Box::new(self.read(right, depth)?)),
+                BinaryOp::Pipe(Some(Pattern::Var(name))) => {
+                    let left = self.read(left, depth)?;
+                    self.names.push(name);
+                    let right = self.read(right, depth);
+                    self.names.pop();
+                    Node::Bind(Box::new(left), Box::new(right?))
+                }
+                BinaryOp::Comma => Node::Both(Box::new(self.read(left, depth)?), Box::new(self.read(right, depth)?)),
+                BinaryOp::Alt => Node::Else(self.boxed(left, depth)?, self.boxed(right, depth)?),
+                BinaryOp::And => Node::And(self.boxed(left, depth)?, self.boxed(right, depth)?),
+                BinaryOp::Or => Node::Or(self.boxed(left, depth)?, self.boxed(right, depth)?),
+                BinaryOp::Cmp(cmp) => Node::Compare(self.boxed(left, depth)?, *cmp, self.boxed(right, depth)?),
+                BinaryOp::Math(math) => Node::Calculate(self.boxed(left, depth)?, *math, self.boxed(right, depth)?),
+                BinaryOp::Assign => Node::Set(own_field(left)?, self.boxed(right, depth)?),
                 _ => return None,
             },
             _ => return None,
         })
     }
 
-    /// The inside of `[...]`: `of[].rest | stage | stage`.
-    fn list(&self, items: &Term<&str>, depth: usize) -> Option<Straight> {
-        let mut piped = Vec::new();
-        pipeline(items, &mut piped);
-        let (first, stages) = piped.split_first()?;
-        let Term::Path(of, Path(parts)) = first else { return None };
-        let each = parts.iter().position(|(part, _)| matches!(part, Part::Range(None, None)))?;
-        let mut of = self.single(of, depth)?;
-        for (part, _) in &parts[..each] {
-            of = Straight::Field(Box::new(of), field(part)?);
-        }
-        let mut all = Vec::new();
-        if each + 1 < parts.len() {
-            let mut item = Straight::Input;
-            for (part, _) in &parts[each + 1..] {
-                item = Straight::Field(Box::new(item), field(part)?);
+    fn call(&mut self, name: &str, arguments: &[Term<&'n str>], depth: usize) -> Option<Node> {
+        Some(match (name, arguments) {
+            ("null", []) => Node::Literal(Value::Null),
+            ("true", []) => Node::Literal(Value::from(true)),
+            ("false", []) => Node::Literal(Value::from(false)),
+            ("empty", []) => Node::Empty,
+            ("error", [_]) => Node::GiveUp,
+            ("select", [test]) => Node::Select(self.boxed(test, depth)?),
+            ("map", [each]) => {
+                let items = Node::Items(Box::new(Node::Input), Opt::Essential);
+                Node::List(Box::new(Node::Then(Box::new(items), Box::new(self.read(each, depth)?))))
             }
-            all.push(Stage::Map(item));
-        }
-        for stage in stages {
-            all.push(self.stage(stage, depth)?);
-        }
-        Some(Straight::List(Box::new(of), all))
-    }
-
-    fn stage(&self, term: &Term<&str>, depth: usize) -> Option<Stage> {
-        match term {
-            Term::Call("select", args) => match &args[..] {
-                [test] => self.single(test, depth).map(Stage::Select),
-                _ => None,
+            ("any" | "all", [items, test]) => {
+                Node::Any(Box::new(self.read(items, depth)?), self.boxed(test, depth)?, name == "any")
+            }
+            ("with_entries", [Term::Call("select", test)]) => match &test[..] {
+                [test] => Node::Entries(self.boxed(test, depth)?),
+                _ => return None,
             },
-            _ => self.single(term, depth).map(Stage::Map),
+            _ => {
+                let function = Function::named(name, arguments.len())?;
+                Node::Call(function, arguments.iter().map(|argument| self.single(argument, depth)).collect::<Option<_>>()?)
+            }
+        })
+    }
+
+    fn part(&mut self, of: Node, part: &Part<Term<&'n str>>, opt: Opt, depth: usize) -> Option<Node> {
+        if !of.is_single() {
+            // What follows `.[]` is done to each.
+            let each = match part {
+                Part::Range(None, None) => Node::Items(Box::new(Node::Input), opt),
+                Part::Index(key) => Node::Field(Box::new(Node::Input), literal(key)?),
+                Part::Range(..) => return None,
+            };
+            return Some(Node::Then(Box::new(of), Box::new(each)));
         }
+        let of = Box::new(of);
+        Some(match part {
+            Part::Range(None, None) => Node::Items(of, opt),
+            Part::Index(key) => match literal(key) {
+                Some(key) => Node::Field(of, key),
+                None => Node::Index(of, self.boxed(key, depth)?),
+            },
+            Part::Range(start, end) => {
+                let mut side = |side: &Option<Term<&'n str>>| match side {
+                    Some(side) => self.boxed(side, depth).map(Some),
+                    None => Some(None),
+                };
+                Node::Slice(of, side(start)?, side(end)?)
+            }
+        })
     }
 }
 
-fn pipeline<'t, 's>(term: &'t Term<&'s str>, out: &mut Vec<&'t Term<&'s str>>) {
-    match term {
-        Term::BinOp(left, BinaryOp::Pipe(None), right) => {
-            pipeline(left, out);
-            pipeline(right, out);
-        }
-        _ => out.push(term),
-    }
-}
-
-fn field(part: &Part<Term<&str>>) -> Option<Arc<str>> {
-    match part {
-        Part::Index(key) => literal(key),
-        Part::Range(..) => None,
+/// The field that `.field` names.
+fn own_field(term: &Term<&str>) -> Option<Arc<str>> {
+    let Term::Path(of, Path(parts)) = term else { return None };
+    match (&**of, &parts[..]) {
+        (Term::Id, [(Part::Index(key), _)]) => literal(key),
+        _ => None,
     }
 }
 
@@ -188,50 +279,87 @@ fn literal(term: &Term<&str>) -> Option<Arc<str>> {
     Some(text.into())
 }
 
-struct Run<'v> {
-    vars: &'v [Value],
+struct Run {
+    vars: Vec<Value>,
     left: u32,
 }
 
-impl Run<'_> {
-    fn eval(&mut self, term: &Straight, input: &Value) -> Option<Value> {
-        self.left = self.left.checked_sub(1)?;
-        Some(match term {
-            Straight::Input => input.clone(),
-            Straight::Variable(at) => self.vars.get(*at)?.clone(),
-            Straight::Literal(value) => value.clone(),
-            Straight::Field(of, key) => self.field(of, key, input)?,
-            Straight::Object(entries) => {
+/// Takes an output; `None` gives up.
+type Take<'t> = &'t mut dyn FnMut(&mut Run, Value) -> Option<()>;
+
+impl Run {
+    fn spend(&mut self, steps: usize) -> Option<()> {
+        self.left = self.left.checked_sub(u32::try_from(steps).ok()?)?;
+        Some(())
+    }
+
+    /// The output of a node that has one.
+    fn one(&mut self, node: &Node, input: &Value) -> Option<Value> {
+        self.spend(1)?;
+        Some(match node {
+            Node::Input => input.clone(),
+            Node::Variable(at) => self.vars.get(*at)?.clone(),
+            Node::Literal(value) => value.clone(),
+            Node::Field(of, key) => self.field(of, key, input)?,
+            Node::Index(of, key) => {
+                let (of, key) = (self.one(of, input)?, self.one(key, input)?);
+                let part = match (&of, &key) {
+                    (Value::Obj(map), Value::Str(key)) => map.get(key),
+                    (Value::Arr(items), Value::Num(at)) => absolute(at, items.len()).and_then(|at| items.get(at)),
+                    (Value::Null, Value::Str(_) | Value::Num(_)) => None,
+                    _ => return None,
+                };
+                part.cloned().unwrap_or_default()
+            }
+            Node::Slice(of, start, end) => {
+                let Value::Arr(items) = self.one(of, input)? else { return None };
+                let start = self.perhaps(start.as_deref(), input)?;
+                let end = self.perhaps(end.as_deref(), input)?;
+                let range = bounds(&(start.as_ref()..end.as_ref()), items.len()).ok()?;
+                self.spend(range.len())?;
+                Value::from(items.get(range)?.to_vec())
+            }
+            Node::Object(entries) => {
                 let mut map = Map::with_capacity(entries.len());
                 for (key, value) in entries {
-                    map.insert(Arc::clone(key), self.eval(value, input)?);
+                    map.insert(Arc::clone(key), self.one(value, input)?);
                 }
                 Value::from(map)
             }
-            Straight::List(of, stages) => {
-                let Value::Arr(items) = self.eval(of, input)? else { return None };
-                let mut list = Vec::with_capacity(items.len());
-                for item in items.iter() {
-                    self.left = self.left.checked_sub(1)?;
-                    list.extend(self.through(stages, item)?);
-                }
+            Node::List(items) => {
+                let mut list = Vec::new();
+                self.each(items, input, &mut |_, item| {
+                    list.push(item);
+                    Some(())
+                })?;
                 Value::from(list)
             }
-            Straight::Then(left, right) => {
-                let middle = self.eval(left, input)?;
-                self.eval(right, &middle)?
+            Node::Then(left, right) => {
+                let middle = self.one(left, input)?;
+                self.one(right, &middle)?
             }
-            Straight::Else(left, right) => match self.eval(left, input)? {
-                Value::Null | Value::Bool(false) => self.eval(right, input)?,
+            Node::Bind(left, right) => {
+                let value = self.one(left, input)?;
+                self.vars.push(value);
+                let output = self.one(right, input)?;
+                self.vars.pop();
+                output
+            }
+            Node::If(test, then, otherwise) => {
+                let branch = if self.holds(test, input)? { then } else { otherwise };
+                self.one(branch, input)?
+            }
+            Node::Else(left, right) => match self.one(left, input)? {
+                Value::Null | Value::Bool(false) => self.one(right, input)?,
                 value => value,
             },
-            Straight::And(left, right) => Value::from(self.holds(left, input)? && self.holds(right, input)?),
-            Straight::Or(left, right) => Value::from(self.holds(left, input)? || self.holds(right, input)?),
-            Straight::Compare(left, cmp, right) => {
-                let (left, right) = (self.eval(left, input)?, self.eval(right, input)?);
-                let mut steps = 0_u32;
+            Node::And(left, right) => Value::from(self.holds(left, input)? && self.holds(right, input)?),
+            Node::Or(left, right) => Value::from(self.holds(left, input)? || self.holds(right, input)?),
+            Node::Compare(left, cmp, right) => {
+                let (left, right) = (self.one(left, input)?, self.one(right, input)?);
+                let mut steps = 0_usize;
                 let order = compare(&left, &right, &mut || steps = steps.saturating_add(1));
-                self.left = self.left.checked_sub(steps)?;
+                self.spend(steps)?;
                 Value::from(match cmp {
                     Cmp::Lt => order == Ordering::Less,
                     Cmp::Le => order != Ordering::Greater,
@@ -241,47 +369,216 @@ impl Run<'_> {
                     Cmp::Ne => order != Ordering::Equal,
                 })
             }
-            Straight::If(test, then, otherwise) => {
-                let branch = if self.holds(test, input)? { then } else { otherwise };
-                self.eval(branch, input)?
+            Node::Calculate(left, math, right) => {
+                // jaq's order of evaluation, right before left, could only be told apart by errors.
+                let (left, right) = (self.one(left, input)?, self.one(right, input)?);
+                self.calculate(left, *math, right)?
             }
+            Node::Set(key, value) => {
+                let (value, Value::Obj(map)) = (self.one(value, input)?, input) else { return None };
+                self.spend(map.len())?;
+                let mut map = Map::clone(map);
+                map.insert(Arc::clone(key), value);
+                Value::from(map)
+            }
+            Node::Call(function, arguments) => match &arguments[..] {
+                [] => self.apply(*function, input, None)?,
+                [argument] => {
+                    let argument = self.one(argument, input)?;
+                    self.apply(*function, input, Some(&argument))?
+                }
+                _ => return None,
+            },
+            Node::Any(items, test, wanted) => {
+                let mut found = false;
+                self.each(items, input, &mut |run, item| {
+                    found = found || run.holds(test, &item)? == *wanted;
+                    Some(())
+                })?;
+                Value::from(found == *wanted)
+            }
+            Node::Entries(test) => {
+                let Value::Obj(map) = input else { return None };
+                let mut kept = Map::with_capacity(map.len());
+                for (key, value) in map.iter() {
+                    let mut entry = Map::with_capacity(2);
+                    entry.insert("key", Value::from(Arc::clone(key)));
+                    entry.insert("value", value.clone());
+                    if self.holds(test, &Value::from(entry))? {
+                        kept.insert(Arc::clone(key), value.clone());
+                    }
+                }
+                Value::from(kept)
+            }
+            Node::GiveUp | Node::Items(..) | Node::Both(..) | Node::Select(_) | Node::Empty => return None,
         })
     }
 
+    /// Every output of a node, in order.
+    fn each(&mut self, node: &Node, input: &Value, take: Take<'_>) -> Option<()> {
+        match node {
+            Node::Items(of, opt) => {
+                self.spend(1)?;
+                match (self.one(of, input)?, opt) {
+                    (Value::Arr(items), _) => items.iter().try_for_each(|item| {
+                        self.spend(1)?;
+                        take(self, item.clone())
+                    }),
+                    (Value::Obj(map), _) => map.values().try_for_each(|item| {
+                        self.spend(1)?;
+                        take(self, item.clone())
+                    }),
+                    (_, Opt::Optional) => Some(()),
+                    (_, Opt::Essential) => None,
+                }
+            }
+            Node::Both(left, right) => {
+                self.each(left, input, take)?;
+                self.each(right, input, take)
+            }
+            Node::Select(test) => match self.holds(test, input)? {
+                true => take(self, input.clone()),
+                false => Some(()),
+            },
+            Node::Empty => Some(()),
+            Node::Then(left, right) if !node.is_single() => {
+                self.each(left, input, &mut |run, middle| run.each(right, &middle, take))
+            }
+            Node::Bind(left, right) if !node.is_single() => self.each(left, input, &mut |run, value| {
+                // Whoever takes an output may bind more, so it is put away before and after.
+                let depth = run.vars.len();
+                run.vars.push(value);
+                let mut outputs = Vec::new();
+                run.each(right, input, &mut |_, output| {
+                    outputs.push(output);
+                    Some(())
+                })?;
+                run.vars.truncate(depth);
+                outputs.into_iter().try_for_each(|output| take(run, output))
+            }),
+            Node::If(test, then, otherwise) if !node.is_single() => {
+                let branch = if self.holds(test, input)? { then } else { otherwise };
+                self.each(branch, input, take)
+            }
+            _ => {
+                let output = self.one(node, input)?;
+                take(self, output)
+            }
+        }
+    }
+
+    fn perhaps(&mut self, node: Option<&Node>, input: &Value) -> Option<Option<Value>> {
+        match node {
+            Some(node) => self.one(node, input).map(Some),
+            None => Some(None),
+        }
+    }
+
     /// Without cloning the values on the way.
-    fn field(&mut self, of: &Straight, key: &str, input: &Value) -> Option<Value> {
+    fn field(&mut self, of: &Node, key: &str, input: &Value) -> Option<Value> {
         let part = |value: &Value| match value {
             Value::Obj(map) => Some(map.get(key).cloned().unwrap_or_default()),
             Value::Null => Some(Value::Null),
             _ => None,
         };
         match of {
-            Straight::Input => part(input),
-            Straight::Field(outer, outer_key) => {
-                self.left = self.left.checked_sub(1)?;
-                match (&**outer, input) {
-                    (Straight::Input, Value::Obj(map)) => map.get(outer_key).map_or(Some(Value::Null), part),
-                    _ => part(&self.field(outer, outer_key, input)?),
+            Node::Input => part(input),
+            Node::Variable(at) => part(self.vars.get(*at)?),
+            Node::Field(outer, outer_key) => {
+                self.spend(1)?;
+                let outer_value = match &**outer {
+                    Node::Input => input,
+                    Node::Variable(at) => self.vars.get(*at)?,
+                    _ => return part(&self.field(outer, outer_key, input)?),
+                };
+                match outer_value {
+                    Value::Obj(map) => map.get(outer_key).map_or(Some(Value::Null), part),
+                    Value::Null => Some(Value::Null),
+                    _ => None,
                 }
             }
-            other => part(&self.eval(other, input)?),
+            other => part(&self.one(other, input)?),
         }
     }
 
-    /// An item after all stages; `Some(None)` if one of them left it out.
-    fn through(&mut self, stages: &[Stage], item: &Value) -> Option<Option<Value>> {
-        let Some((first, rest)) = stages.split_first() else { return Some(Some(item.clone())) };
-        match first {
-            Stage::Select(test) if self.holds(test, item)? => self.through(rest, item),
-            Stage::Select(_) => Some(None),
-            Stage::Map(each) => {
-                let mapped = self.eval(each, item)?;
-                self.through(rest, &mapped)
+    fn holds(&mut self, test: &Node, input: &Value) -> Option<bool> {
+        Some(!matches!(self.one(test, input)?, Value::Null | Value::Bool(false)))
+    }
+
+    fn calculate(&mut self, left: Value, math: Math, right: Value) -> Option<Value> {
+        Some(match (left, math, right) {
+            (Value::Num(left), math, Value::Num(right)) => {
+                let number = match math {
+                    Math::Add => number::add(left, right),
+                    Math::Sub => number::sub(left, right),
+                    Math::Mul => number::mul(left, right),
+                    Math::Div => number::div(left, right),
+                    Math::Rem => number::rem(left, right),
+                };
+                Value::from(number.ok()?)
             }
-        }
+            (Value::Null, Math::Add, other) | (other, Math::Add, Value::Null) => other,
+            (Value::Str(left), Math::Add, Value::Str(right)) => self.text([&*left, &*right].concat())?,
+            (Value::Arr(mut left), Math::Add, Value::Arr(right)) => {
+                self.spend(left.len() + right.len())?;
+                Arc::make_mut(&mut left).extend(right.iter().cloned());
+                Value::Arr(left)
+            }
+            (Value::Obj(mut left), Math::Add, Value::Obj(right)) => {
+                self.spend(left.len() + right.len())?;
+                Arc::make_mut(&mut left).extend(right.iter().map(|(key, value)| (Arc::clone(key), value.clone())));
+                Value::Obj(left)
+            }
+            _ => return None,
+        })
     }
 
-    fn holds(&mut self, test: &Straight, input: &Value) -> Option<bool> {
-        Some(!matches!(self.eval(test, input)?, Value::Null | Value::Bool(false)))
+    fn apply(&mut self, function: Function, input: &Value, argument: Option<&Value>) -> Option<Value> {
+        Some(match (function, input, argument) {
+            (Function::Not, input, _) => Value::from(matches!(input, Value::Null | Value::Bool(false))),
+            (Function::Length, input, _) => Value::from(match input {
+                Value::Null => Decimal::ZERO,
+                Value::Num(number) => number.abs(),
+                Value::Str(text) => Decimal::from(text.chars().count()),
+                Value::Arr(items) => Decimal::from(items.len()),
+                Value::Obj(map) => Decimal::from(map.len()),
+                Value::Bool(_) => return None,
+            }),
+            (Function::ToNumber, Value::Num(_), _) => input.clone(),
+            (Function::ToNumber, Value::Str(text), _) => Value::from(decimal::read(text)?),
+            (Function::ToString, Value::Str(_), _) => input.clone(),
+            (Function::ToString, Value::Null | Value::Bool(_) | Value::Num(_), _) => self.text(to_json_string(input))?,
+            (Function::Add, Value::Arr(items), _) => {
+                let mut items = items.iter().cloned();
+                let first = items.next().unwrap_or_default();
+                items.try_fold(first, |sum, item| {
+                    self.spend(1)?;
+                    self.calculate(sum, Math::Add, item)
+                })?
+            }
+            (Function::Fixed, Value::Num(_) | Value::Str(_), Some(Value::Str(currency))) => {
+                let amount = if let Value::Str(text) = input { decimal::read(text)? } else { input.as_decimal()? };
+                let fixed = number::fixed(amount, currency, RoundingStrategy::MidpointNearestEven).ok()?;
+                self.text(fixed.to_string())?
+            }
+            (Function::StartsWith, Value::Str(text), Some(Value::Str(start))) => Value::from(text.starts_with(&**start)),
+            (Function::Split, Value::Str(text), Some(Value::Str(at))) if !text.is_empty() && !at.is_empty() => {
+                let parts: Vec<Value> = text.split(&**at).map(Value::from).collect();
+                self.spend(parts.len() + text.len() / 64)?;
+                Value::from(parts)
+            }
+            (Function::Join, Value::Arr(items), Some(Value::Str(between))) => {
+                let parts: Vec<&str> = items.iter().map(Value::as_str).collect::<Option<_>>()?;
+                self.spend(parts.len())?;
+                self.text(parts.join(between))?
+            }
+            _ => return None,
+        })
+    }
+
+    /// A text that was made; a long one is for jaq, which may not make it.
+    fn text(&mut self, text: String) -> Option<Value> {
+        self.spend(text.len() / 64)?;
+        (text.len() <= SOURCE_MAX).then(|| Value::from(text))
     }
 }

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::{Value, parse_str, value};
+use proptest::prelude::*;
 
 fn json(text: &str) -> Value {
     parse_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -508,77 +509,211 @@ fn what_compiles_has_the_stack_to_run() {
     }
 }
 
+/// What the short way is tried on: ordinary documents, and ones in which something is not what a program expects.
+const INPUTS: &[&str] = &[
+    "null",
+    r#"{"a":{"b":1.50,"k":"x"},"items":[{"sku":"s1","q":2,"on":true,"n":"4.5"},{"sku":"s2","q":0,"n":"-1"},{"q":1,"n":"0"}],"s":"text","f":false,"c":"JPY"}"#,
+    r#"{"a":[1],"items":{"x":1},"s":null}"#,
+    r#"{"a":null,"items":[],"f":true,"s":"a#b#c"}"#,
+    r#"{"items":[1,"two"],"a":"b","s":3,"c":"none"}"#,
+    r#"{"items":[null,[],{"sku":7,"q":"2","n":"1e2"}],"a":{"b":"0.10"},"s":""}"#,
+    r#"[{"a":1}]"#,
+    "[[1,2],[3]]",
+    r#""text""#,
+    "7",
+];
+
+/// Compares the short way with the interpreter; how often it had a result.
+fn ways_agree(source: &str) -> usize {
+    let vars = [json(r#"{"a":1,"items":["s2",0]}"#)];
+    let budget = Budget::default();
+    let program = Program::compile(source, &["v"]).unwrap_or_else(|error| panic!("{source}: {error}"));
+    let mut direct = 0;
+    for input in INPUTS {
+        let input = json(input);
+        let Some(output) = program.run_straight(&input, &vars, &budget) else { continue };
+        let told = program.interpret(&input, &vars, &budget, 2).unwrap_or_else(|error| panic!("{input} | {source}: {error}"));
+        let told: Vec<String> = told.iter().map(Value::to_string).collect();
+        assert_eq!([output.to_string()], *told, "{input} | {source}");
+        direct += 1;
+    }
+    direct
+}
+
 #[test]
 fn what_needs_no_interpreter_gives_what_the_interpreter_gives() {
-    let inputs = [
-        "null",
-        r#"{"a":{"b":1.50,"k":"x"},"items":[{"sku":"s1","q":2,"on":true},{"sku":"s2","q":0},{"q":1}],"s":"text","f":false}"#,
-        r#"{"a":[1],"items":{"x":1},"s":null}"#,
-        r#"{"a":null,"items":[],"f":true}"#,
-        r#"{"items":[1,"two"],"a":"b"}"#,
-        r#"[{"a":1}]"#,
-    ];
     let straight = [
         ".",
-        ".a",
         ".a.b",
         r#"."a"."b""#,
         ".a.b?",
         "$v.a",
-        "$v",
         r#""lit\n""#,
         "1.50",
+        "-1.5",
         "null",
         r#"{a, b: .a.b, "c d": "x", e: {f: $v}, a: 2}"#,
         "{}",
+        "[]",
+        "[empty]",
         "[.items[]]",
+        "[.items[]?]",
         "[.items[].sku]",
         "[.items[] | .sku]",
+        "[.items[][]]",
+        "[.items[]?[]?]",
+        "[.items[] | .q, .sku]",
+        "[.items[]?, .a, .f]",
         r#"[.items[] | {sku, q: (.q // 7)}]"#,
         r#"[.items[] | select(.q > 0) | select(.on) | .sku]"#,
         ".items | map({sku})",
+        ".items | map(select(.on) | .q, 1)",
         "[.items[] | select(.a == $v.a)]",
         r#".s // "none""#,
         ".f // .a",
         r#".a == {"b": 1.5, "k": "x"}"#,
-        ".a != .s",
         ".a < .s and .f",
         ".f or .a.b >= 1",
         r#"if .f then "yes" elif .s then .s else {no: .a} end"#,
+        "if .f then 1 end",
+        "[.items[]? | if .on then .q, .sku else empty end]",
         ".a | .b",
+        ".a as $x | {x: $x, v: $v}",
+        "[.items[] as $item | .a as $a | $item.q, $a.b]",
+        "[.items[] as $one | .items[] as $two | select($one.q == $two.q) | $two.sku]",
+        ". as $x | . as $x | [$x]",
+        "[.items[] | .q as $q | {q: $q, s: ([$v.items[] | select(. == $q)][0])}]",
+        ".items[0]",
+        ".items[-1].sku",
+        ".items[1.9]",
+        ".a[.a.k]",
+        "$v.items[$v.a]",
+        r#"{"text": 1, "a": 2}[.s]"#,
+        ".items[1:]",
+        ".items[:-1]",
+        ".items[-2:5]",
+        ".a + 1",
+        ".a.b - 0.1",
+        ".a.b * 3 / 7",
+        ".a.b % 1",
+        ".items + .items",
+        ".a + {b: 2, z: .s}",
+        ".s + .c",
+        ".s + null",
+        ".items | length",
+        "length",
+        ".a.b | tonumber",
+        ".a.b | tostring",
+        "[.items[].n | tonumber] | add",
+        "[.items[].sku] | add",
+        "[.items[]?] | add // 0",
+        "(.a.b | tonumber) * 3 / 7 | fixed(\"EUR\")",
+        "[.items[]? | .n | fixed(\"KWD\")]",
+        ".a.b | fixed($v.c // \"USD\")",
+        "any(.items[]?; .on)",
+        "all(.items[]; .q >= 0)",
+        "[any(empty; .), all(empty; .)]",
+        "with_entries(select(.value != null))",
+        r#"with_entries(select(.key == "a" or .value == false))"#,
+        "[.items[] | .q = ((.q + 1) | tostring)]",
+        ".new = .a.b",
+        ".f | not",
+        r#".s | startswith("te")"#,
+        r##".s | split("#")[1:] | join("#")"##,
+        r#"{"x": 1}["x"] // error("no x")"#,
+        r#"[.items[] | {sku, q: (if .q == 0 then null else .q end)} | with_entries(select(.value != null))]"#,
     ];
+    for source in straight {
+        assert!(ways_agree(source) > 0, "{source} is one of them");
+    }
     let other = [
         ".a[]",
-        ".a + 1",
-        "[.items[] | .q, .sku]",
-        ".items | length",
         "..",
-        "[.items[][]]",
         r#""\(.s)""#,
-        ".items[0]",
-        ".a as $x | $x",
+        "(.a, .s) // 1",
+        "{a: .items[]}",
+        ".items[1:] = 2",
+        "first(.items[])",
+        "[.a, .s] | .[]",
+        "$v.a, 1",
     ];
-    let vars = [json(r#"{"a":1}"#)];
-    let budget = Budget::default();
-    for source in straight {
-        let program = Program::compile(source, &["v"]).unwrap_or_else(|error| panic!("{source}: {error}"));
-        let mut direct = 0;
-        for input in inputs {
-            let input = json(input);
-            let Some(output) = program.run_straight(&input, &vars, &budget) else { continue };
-            let told = program.interpret(&input, &vars, &budget, 2).unwrap_or_else(|error| panic!("{input} | {source}: {error}"));
-            let told: Vec<String> = told.iter().map(Value::to_string).collect();
-            assert_eq!([output.to_string()], *told, "{input} | {source}");
-            direct += 1;
-        }
-        assert!(direct > 0, "{source} is one of them");
-    }
     for source in other {
-        let program = Program::compile(source, &["v"]).unwrap_or_else(|error| panic!("{source}: {error}"));
-        assert!(
-            inputs.iter().all(|input| program.run_straight(&json(input), &vars, &budget).is_none()),
-            "{source} is none of them"
-        );
+        assert_eq!(ways_agree(source), 0, "{source} is none of them");
+    }
+}
+
+/// Programs put together at random from what the short way knows, and a few things it does not.
+fn programs() -> impl Strategy<Value = String> {
+    let leaf = prop::sample::select(vec![
+        ".",
+        ".a",
+        ".a.b",
+        ".items",
+        ".s",
+        ".f",
+        ".c",
+        "$v",
+        "$v.items",
+        "1",
+        "-2.5",
+        "null",
+        "true",
+        "\"x\"",
+        "[]",
+        "{}",
+        ".items[]?",
+        ".[]?",
+        "empty",
+        ".items[0]",
+        ".items[].q",
+        "(.x, .y)",
+    ]);
+    leaf.prop_map(str::to_owned).prop_recursive(5, 40, 3, |inner| {
+        let two = (inner.clone(), inner.clone());
+        prop_oneof![
+            (two.clone(), prop::sample::select(vec!["|", ",", "//", "and", "or", "==", "<", ">=", "+", "-", "*", "/", "%"]))
+                .prop_map(|((l, r), op)| format!("({l} {op} {r})")),
+            inner.clone().prop_map(|of| format!("[{of}]")),
+            two.clone().prop_map(|(l, r)| format!("{{a: {l}, q: {r}}}")),
+            two.clone().prop_map(|(l, r)| format!("({l} as $v | {r})")),
+            two.clone().prop_map(|(l, r)| format!("[{l} | select({r})]")),
+            two.clone().prop_map(|(l, r)| format!("any({l}; {r})")),
+            two.clone().prop_map(|(l, r)| format!("all({l}; {r})")),
+            two.clone().prop_map(|(l, r)| format!("(({l}) | .a = ({r}))")),
+            two.prop_map(|(l, r)| format!("({l})[{r}]")),
+            (inner.clone(), inner.clone(), inner.clone()).prop_map(|(t, l, r)| format!("(if {t} then {l} else {r} end)")),
+            (
+                inner,
+                prop::sample::select(vec![
+                    "length",
+                    "not",
+                    "tonumber",
+                    "tostring",
+                    "add",
+                    "map(.q)",
+                    "map(.)",
+                    ".a",
+                    ".[0]",
+                    ".[1:]",
+                    "with_entries(select(.value))",
+                    "fixed(\"EUR\")",
+                    "startswith(\"t\")",
+                    "split(\"e\")",
+                    "join(\"-\")",
+                    "tojson",
+                    "error(\"no\")",
+                ])
+            )
+                .prop_map(|(of, call)| format!("({of} | {call})")),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #[test]
+    fn both_ways_agree_on_any_program(source in programs()) {
+        ways_agree(&source);
     }
 }
 

@@ -5,7 +5,7 @@ use crossdock_connect::{config::SystemConfig, secret::Secrets};
 use crossdock_engine::shell::schedule;
 use crossdock_engine::{
     Driver, FlowDriver, Pinned, PolicySource, Stray, System, Wiring,
-    wiring::{Limits, pin},
+    wiring::{Contracts, Limits, pin},
 };
 use crossdock_flows::{order::OrderFlow, payment::PaymentFlow};
 use crossdock_landscape::{Job, Known, Landscape, LoadError, Missed};
@@ -79,7 +79,8 @@ pub fn wire(
         Arc::new(FlowDriver::<PaymentFlow>::default()),
         Arc::new(FlowDriver::<Stray>::default()),
     ];
-    Ok(Wiring::new(systems, drivers, Arc::new(Policies(landscape.clone()))))
+    let rules = Arc::new(Rules(landscape.clone()));
+    Ok(Wiring { contracts: rules.clone(), ..Wiring::new(systems, drivers, rules) })
 }
 
 /// The landscape's schedules as the engine follows them. A sweep is a poll: the storefront's connector looks behind its watermark.
@@ -96,10 +97,18 @@ pub fn schedules(landscape: &Landscape) -> Vec<schedule::Schedule> {
     landscape.schedules().iter().filter_map(plan).collect()
 }
 
-/// Policies by the market an order's site belongs to.
-pub struct Policies(pub Arc<Landscape>);
+/// The landscape as the engine asks it.
+pub struct Rules(pub Arc<Landscape>);
 
-impl PolicySource for Policies {
+impl Contracts for Rules {
+    fn check(&self, kind: &str, message: &Value) -> Result<(), String> {
+        self.0.check_contract(kind, message)
+    }
+}
+
+/// Policies by the market an order's site belongs to.
+
+impl PolicySource for Rules {
     fn policy_for(&self, document: &Value) -> Result<Pinned, String> {
         let channel = ChannelId::new(document.get("channel").as_str().unwrap_or_default());
         let site = SiteId::new(document.get("site").as_str().unwrap_or_default());

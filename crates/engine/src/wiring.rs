@@ -78,12 +78,28 @@ pub trait PolicySource: Send + Sync {
     }
 }
 
+/// What a canonical message must at least hold, by its kind.
+pub trait Contracts: Send + Sync {
+    /// The error says what is missing or wrong, without values of the message.
+    fn check(&self, kind: &str, message: &Value) -> Result<(), String>;
+}
+
+/// Demands nothing.
+pub struct NoContracts;
+
+impl Contracts for NoContracts {
+    fn check(&self, _: &str, _: &Value) -> Result<(), String> {
+        Ok(())
+    }
+}
+
 /// Everything the core needs to know of the world, fixed while it runs.
 #[derive(Clone)]
 pub struct Wiring {
     pub systems: HashMap<SystemName, System>,
     pub drivers: HashMap<&'static str, Arc<dyn Driver>>,
     pub policies: Arc<dyn PolicySource>,
+    pub contracts: Arc<dyn Contracts>,
 }
 
 impl Wiring {
@@ -92,6 +108,7 @@ impl Wiring {
             systems: systems.into_iter().map(|s| (s.name.clone(), s)).collect(),
             drivers: drivers.into_iter().map(|d| (d.kind(), d)).collect(),
             policies,
+            contracts: Arc::new(NoContracts),
         }
     }
 }

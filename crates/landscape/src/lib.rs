@@ -7,6 +7,7 @@
 //! resolves them. What the keys under `auth` and `settings` mean is each connector's own business; it checks them through [`Known`].
 
 mod compare;
+mod contract;
 mod expr;
 mod fault;
 mod hub;
@@ -48,7 +49,7 @@ pub struct Landscape {
     markets: Vec<Market>,
     ownership: Ownership,
     schedules: Vec<Schedule>,
-    contracts: BTreeMap<String, Value>,
+    contracts: Arc<contract::Contracts>,
     hash: Arc<str>,
 }
 
@@ -139,7 +140,13 @@ impl Landscape {
 
     /// The JSON Schema of a kind of message, if the landscape has one.
     pub fn contract(&self, kind: &str) -> Option<&Value> {
-        self.contracts.get(kind)
+        self.contracts.get(kind).map(|contract| &contract.schema)
+    }
+
+    /// Whether a canonical message holds what the contract of its kind demands, if there is one. The error names what is missing or
+    /// wrong and where, without values: they may be a person's.
+    pub fn check_contract(&self, kind: &str, message: &Value) -> Result<(), String> {
+        self.contracts.get(kind).map_or(Ok(()), |contract| contract.check(message))
     }
 
     /// The same landscape with the systems of the table at other addresses; for the demo and for tests.

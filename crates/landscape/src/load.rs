@@ -2,6 +2,7 @@
 
 use crate::{
     Known, Landscape,
+    contract::{Contract, Contracts},
     fault::{Faults, Report},
     hub,
     mapping::{self, Mapping},
@@ -80,7 +81,8 @@ impl Loader<'_> {
         let contracts = self.contracts();
 
         self.assign(mappings, &mut systems);
-        let contracts_hash = hash(&contracts.iter().map(|(kind, schema)| obj([(kind.clone(), schema.clone())])).collect());
+        let contracts_hash =
+            hash(&contracts.iter().map(|(kind, contract)| obj([(kind.clone(), contract.schema.clone())])).collect());
         for system in &mut systems {
             system.hash = system_hash(system, &contracts_hash);
             let checked = system.resolve(&|_| Some(ANY_VARIABLE.into())).unwrap_or_else(|_| system.config.clone());
@@ -92,7 +94,7 @@ impl Loader<'_> {
             Value::from_iter([kind.into(), file.name.as_str().into(), content])
         });
         let hash = hash(&pinned.collect());
-        Landscape { node: node.unwrap_or_default(), systems, markets, ownership, schedules, contracts, hash }
+        Landscape { node: node.unwrap_or_default(), systems, markets, ownership, schedules, contracts: Arc::new(contracts), hash }
     }
 
     /// Files that no part of a landscape is read from: mistyped names would be silence.
@@ -219,13 +221,18 @@ impl Loader<'_> {
     }
 
     /// JSON Schemas by the kind of message they are of. Kinds that no connector hands in yet are taken too.
-    fn contracts(&mut self) -> BTreeMap<String, Value> {
-        let mut contracts = BTreeMap::new();
+    fn contracts(&mut self) -> Contracts {
+        let mut contracts = Contracts::new();
         for (path, text) in &self.folder.files {
             let Some(kind) = path.strip_prefix("contracts/").and_then(|name| name.strip_suffix(".json")) else { continue };
             let file = self.faults.file(path.clone(), text.as_str());
             match crossdock_value::parse(text.as_bytes(), &Limits::default()) {
-                Ok(schema @ (Value::Obj(_) | Value::Bool(_))) => drop(contracts.insert(kind.to_owned(), schema)),
+                Ok(schema @ (Value::Obj(_) | Value::Bool(_))) => match Contract::new(schema) {
+                    Ok(contract) => drop(contracts.insert(kind.to_owned(), contract)),
+                    Err(reason) => {
+                        self.faults.add(Faults::head(file), "bad_contract", format!("this is not a JSON Schema: {reason}"));
+                    }
+                },
                 Ok(other) => {
                     let message = format!("a JSON Schema is an object; found: {}", other.kind());
                     self.faults.add(Faults::head(file), "bad_contract", message);

@@ -5,7 +5,7 @@ use crossdock_connect::{Connector, secret::Secrets};
 use crossdock_connectors::registry;
 use crossdock_engine::{
     Driver, FlowDriver, Pinned, PolicySource, Stray, System, Wiring,
-    wiring::{Limits, Retry, pin},
+    wiring::{Contracts, Limits, Retry, pin},
 };
 use crossdock_flows::{order::OrderFlow, payment::PaymentFlow};
 use crossdock_landscape::{Known, Landscape};
@@ -52,13 +52,22 @@ pub fn demo_at(environment: &dyn Fn(&str) -> Option<String>, poll_every: Duratio
         Arc::new(FlowDriver::<PaymentFlow>::default()),
         Arc::new(FlowDriver::<Stray>::default()),
     ];
-    Ok(Wiring::new(systems, drivers, Arc::new(Policies(landscape))))
+    let rules = Arc::new(Rules(landscape));
+    Ok(Wiring { contracts: rules.clone(), ..Wiring::new(systems, drivers, rules) })
+}
+
+/// The landscape as the engine asks it.
+struct Rules(Arc<Landscape>);
+
+impl Contracts for Rules {
+    fn check(&self, kind: &str, message: &Value) -> Result<(), String> {
+        self.0.check_contract(kind, message)
+    }
 }
 
 /// Policies by the market an order's site belongs to.
-struct Policies(Arc<Landscape>);
 
-impl PolicySource for Policies {
+impl PolicySource for Rules {
     fn policy_for(&self, document: &Value) -> Result<Pinned, String> {
         let channel = ChannelId::new(document.get("channel").as_str().unwrap_or_default());
         let site = SiteId::new(document.get("site").as_str().unwrap_or_default());

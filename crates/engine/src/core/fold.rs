@@ -241,6 +241,11 @@ impl Core {
             Ok(body) => body,
             Err(reason) => return self.poison(process, lane, row, "unreadable", reason, now),
         };
+        if &*process.kind != "stray"
+            && let Err(reason) = self.wiring.contracts.check(&row.kind, &body)
+        {
+            return self.poison(process, lane, row, "contract", reason, now);
+        }
         let memory = self.memory(lane);
         let mut draft = self.draft(process, memory, &row.actor, format!("message {}", row.kind), now);
         draft.transition.settles = Some(row.id);

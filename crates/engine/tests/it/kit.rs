@@ -10,7 +10,7 @@ use crossdock_engine::{
     FlowDriver, HubError, Pinned, PolicySource, Stray, System, Wiring,
     core::{Config, HubMessage},
     simulated::{CommitFault, Simulated, at_once},
-    wiring::{Limits, Retry, pin},
+    wiring::{Contracts, Limits, Retry, pin},
 };
 use crossdock_flows::{Answer, Policy};
 use crossdock_store::{
@@ -72,6 +72,18 @@ impl PolicySource for TestPolicies {
             return Err("no market takes this order".into());
         }
         Ok(pin(Policy { market: MarketId::new(market), ..Policy::none() }))
+    }
+}
+
+/// A note says a number that is not negative, until the landscape is mended.
+struct TestContracts(Arc<AtomicBool>);
+
+impl Contracts for TestContracts {
+    fn check(&self, kind: &str, message: &Value) -> Result<(), String> {
+        match message.get("n").as_i64() {
+            Some(n) if kind == "toy.note" && n < 0 && !self.0.load(Ordering::Relaxed) => Err("/n: less than 0".into()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -174,7 +186,8 @@ impl Lab {
                 poll_every: None,
             });
         }
-        let wiring = Wiring::new(systems, drivers(), Arc::new(TestPolicies));
+        let contracts = Arc::new(TestContracts(mended.clone()));
+        let wiring = Wiring { contracts, ..Wiring::new(systems, drivers(), Arc::new(TestPolicies)) };
         let mut sim = Simulated::new(setting.config, wiring, store.clone(), town, T0);
         let handed: Arc<Mutex<Vec<Transition>>> = Arc::default();
         let faults: Arc<Mutex<VecDeque<CommitFault>>> = Arc::default();

@@ -107,6 +107,23 @@ fn a_poison_message_blocks_only_its_own_process_and_a_retry_mends_it() {
 }
 
 #[test]
+fn a_message_that_breaks_its_contract_waits_for_a_person_and_the_later_ones_with_it() {
+    let mut lab = Lab::new();
+    let toy = lab.toy("1", 0, "erp");
+    lab.note("1", -1);
+    lab.note("1", 2);
+    lab.run_for(Duration::seconds(5));
+    let exceptions = lab.exceptions(&toy);
+    let [(_, exception)] = &exceptions[..] else { panic!("{exceptions:?}") };
+    assert_eq!((&*exception.class, &*exception.cause), ("contract", "/n: less than 0"));
+    assert_eq!(lab.state(&toy).notes, Vec::<i64>::new());
+    lab.mend();
+    assert_eq!(lab.command(&toy, "retry", value!({})), Answer::Taken);
+    lab.run_for(Duration::seconds(5));
+    assert_eq!((lab.state(&toy).notes, lab.classes(&toy)), (vec![-1, 2], Vec::new()));
+}
+
+#[test]
 fn a_poison_message_can_be_skipped_with_a_reason_and_stays_blocked_over_a_restart() {
     let mut lab = Lab::new();
     let toy = lab.toy("1", 1, "erp");

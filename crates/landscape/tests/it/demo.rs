@@ -78,6 +78,23 @@ fn an_order_that_does_not_fit_its_market_gets_no_policy() {
 }
 
 #[test]
+fn a_contract_says_what_is_missing_and_where_but_no_values() {
+    let landscape = demo();
+    let notice = value!({
+        "shipment": "s1", "stage": "shipped", "lines": [{"line": "1", "quantity": {"value": "1", "unit": "EA"}}],
+        "at": "2026-11-24T09:00:00Z", "sequence": 3, "note": "more is welcome"
+    });
+    assert_eq!(landscape.check_contract("shipment.notice", &notice), Ok(()));
+    assert_eq!(landscape.check_contract("order.placed", &value!({})), Ok(()), "a kind without a contract");
+    let broken = value!({"shipment": "", "stage": "shipped", "lines": [{"line": "Ada Example"}], "sequence": "Ada Example"});
+    let told = landscape.check_contract("shipment.notice", &broken).expect_err("it lacks a lot");
+    for part in ["the message: ", "\"at\"", "/lines/0: ", "\"quantity\"", "/sequence: ", "/shipment: "] {
+        assert!(told.contains(part), "{part} is not in: {told}");
+    }
+    assert!(!told.contains("Ada"), "{told}");
+}
+
+#[test]
 fn a_site_of_no_market_has_none() {
     assert!(demo().market_of(&"sfcc".into(), &"RefArch-XX".into()).is_none());
     assert!(demo().market_of(&"shopify".into(), &"RefArch-DE".into()).is_none());

@@ -142,6 +142,9 @@ pub enum Probe {
     /// There in part; the outcome says what is missing. A resend must complete it, not repeat it.
     Partial(Outcome),
     Complete(Outcome),
+    /// There more than once: a late copy of it, or what somebody else did under our reference. The outcome is that of one of them, as
+    /// for *complete*; its evidence names the others.
+    Several(Outcome),
     /// It was there and is no longer what we asked for (cancelled there, paid back ...).
     MovedOn(Outcome),
     /// The system could not say. Ask again later.

@@ -65,8 +65,7 @@ impl Contracts for Rules {
     }
 }
 
-/// Policies by the market an order's site belongs to.
-
+/// Policies are by the market an order's site belongs to.
 impl PolicySource for Rules {
     fn policy_for(&self, document: &Value) -> Result<Pinned, String> {
         let channel = ChannelId::new(document.get("channel").as_str().unwrap_or_default());

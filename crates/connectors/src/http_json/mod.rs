@@ -308,6 +308,7 @@ impl HttpJson {
                 Finding::Absent => Probe::Absent,
                 Finding::Partial => Probe::Partial(outcome),
                 Finding::Complete => Probe::Complete(outcome),
+                Finding::Several => Probe::Several(outcome),
                 Finding::MovedOn => Probe::MovedOn(outcome),
                 Finding::Unclear => Probe::Unclear(Outcome { class: OutcomeClass::Unknown, ..outcome }),
             });

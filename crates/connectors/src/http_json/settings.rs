@@ -112,6 +112,7 @@ pub(super) enum Finding {
     Absent,
     Partial,
     Complete,
+    Several,
     MovedOn,
     Unclear,
 }
@@ -363,13 +364,14 @@ fn probe(s: &mut Section<'_>, value: &Value, defaults: &Defaults, faults: &mut V
                 "absent" => Some(Finding::Absent),
                 "partial" => Some(Finding::Partial),
                 "complete" => Some(Finding::Complete),
+                "several" => Some(Finding::Several),
                 "moved_on" => Some(Finding::MovedOn),
                 "unclear" => Some(Finding::Unclear),
                 "" => None,
                 other => {
                     faults.push(fault(
                         v.path_of("verdict"),
-                        format!("`{other}` is not one of absent, partial, complete, moved_on, unclear"),
+                        format!("`{other}` is not one of absent, partial, complete, several, moved_on, unclear"),
                     ));
                     None
                 }

@@ -262,6 +262,41 @@ fn reconciliation_finds_what_vanished_and_leaves_what_stands() {
 }
 
 #[test]
+fn a_late_copy_in_a_system_that_cannot_refuse_repeats_is_found_by_reconciliation() {
+    let mut lab = Lab::with(Setting::identity(Identity::LookupOnly));
+    // Slower than it said it could be.
+    lab.script("erp", [Act::ApplyAndDrop]);
+    lab.place("erp").hidden = Duration(SETTLING.0 * 3);
+    let toy = lab.toy("1", 1, "erp");
+    lab.close(&toy, MINUTE);
+    assert_eq!((lab.applied("erp"), lab.classes(&toy)), (2, Vec::<String>::new()));
+    lab.run_for(MINUTE);
+    for _ in 0..2 {
+        lab.reconcile(&toy);
+        lab.run_for(MINUTE);
+        assert_eq!(lab.classes(&toy), ["applied_twice"]);
+    }
+    assert_eq!(lab.effect_state(&toy, "one"), EffectState::Done, "one of them is ours");
+    lab.place("erp").applied.pop();
+    assert_eq!(lab.command(&toy, "skip", value!({"step": "one", "reason": "cancelled the copy"})), Answer::Taken);
+    lab.reconcile(&toy);
+    lab.run_for(MINUTE);
+    assert_eq!((lab.classes(&toy), lab.applied("erp")), (Vec::<String>::new(), 1));
+}
+
+#[test]
+fn a_copy_found_while_the_end_is_in_doubt_does_not_hold_up_the_process() {
+    let mut lab = Lab::with(Setting::identity(Identity::LookupOnly));
+    lab.script("erp", [Act::ApplyAndDrop, Act::ApplyAndDrop]);
+    lab.place("erp").hidden = Duration(SETTLING.0 + 300);
+    let toy = lab.toy("1", 1, "erp");
+    lab.run_for(Duration(SETTLING.0 / 2));
+    lab.place("erp").hidden = Duration(0);
+    lab.close(&toy, MINUTE);
+    assert_eq!((lab.applied("erp"), lab.classes(&toy)), (2, vec!["applied_twice".to_owned()]));
+}
+
+#[test]
 fn reconciliation_does_not_believe_absent_before_the_settling_time() {
     let mut lab = Lab::new();
     lab.place("erp").hidden = SETTLING;

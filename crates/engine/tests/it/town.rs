@@ -122,9 +122,9 @@ impl Network for Town {
         });
         let name = format!("{reference} {}", header("x-operation"));
         if probe {
-            let found = place.applied.iter().any(|a| a.reference == name && a.visible_at <= now);
-            let status = place.look_up.unwrap_or(if found { 200 } else { 404 });
-            return (Ok(Response::new(status, Vec::new())), takes);
+            let found = place.applied.iter().filter(|a| a.reference == name && a.visible_at <= now).count();
+            let status = place.look_up.unwrap_or(if found > 0 { 200 } else { 404 });
+            return (Ok(Response::new(status, found.to_string().into_bytes())), takes);
         }
         let mut apply = || {
             let again = match place.identity {
@@ -214,7 +214,9 @@ impl Connector for Plain {
         match exchanges.last() {
             None => NextProbe::Send(request(Method::Get, call, prepared)),
             Some(Exchange { answer: Ok(answer), .. }) if answer.status == 200 => {
-                NextProbe::End(Probe::Complete(Outcome::done(Value::Null)))
+                let outcome = Outcome::done(Value::Null);
+                let once = matches!(&answer.body[..], b"0" | b"1");
+                NextProbe::End(if once { Probe::Complete(outcome) } else { Probe::Several(outcome) })
             }
             Some(Exchange { answer: Ok(answer), .. }) if answer.status == 404 => NextProbe::End(Probe::Absent),
             Some(Exchange { answer: Ok(answer), .. }) => {

@@ -131,6 +131,7 @@ impl Core {
         let absent = Outcome::new(OutcomeClass::Retry, "absent", "");
         let (found, outcome) = match probe {
             Probe::Complete(outcome) => ("complete", outcome),
+            Probe::Several(outcome) => ("several", outcome),
             Probe::MovedOn(outcome) => ("moved_on", outcome),
             Probe::Absent => ("absent", &absent),
             Probe::Partial(outcome) => ("partial", outcome),
@@ -139,6 +140,11 @@ impl Core {
         let attempt = Attempt { outcome, probe: found, ended };
         match probe {
             Probe::Complete(_) | Probe::MovedOn(_) => return self.conclude(process, lane, effect, outcome, Some(&attempt), now),
+            Probe::Several(_) => {
+                let mut draft = self.conclude(process, lane, effect, outcome, Some(&attempt), now)?;
+                self.applied_twice(effect, &mut draft, now);
+                return Some(draft);
+            }
             Probe::Absent | Probe::Partial(_) | Probe::Unclear(_) => {}
         }
         let memory = self.memory(lane);
@@ -170,7 +176,7 @@ impl Core {
                 row.state = EffectState::Pending;
                 row.due = Some(now);
             }
-            Probe::Unclear(_) | Probe::Complete(_) | Probe::MovedOn(_) => {
+            Probe::Unclear(_) | Probe::Complete(_) | Probe::Several(_) | Probe::MovedOn(_) => {
                 row.state = EffectState::Unknown;
                 if self.gives_up(effect, now) {
                     row.state = EffectState::Parked;
@@ -213,10 +219,39 @@ impl Core {
         let outcome = match probe {
             Probe::Absent => &vanished,
             Probe::MovedOn(outcome) if outcome.class == OutcomeClass::Reversed => outcome,
+            Probe::Several(outcome) => return self.found_twice(process, lane, effect, outcome, ended, now),
             Probe::Complete(_) | Probe::MovedOn(_) | Probe::Partial(_) | Probe::Unclear(_) => return None,
         };
         let attempt = Attempt { outcome, probe: "audit", ended };
         self.conclude(process, lane, effect, outcome, Some(&attempt), now)
+    }
+
+    /// Reconciliation found a copy of what is done. It is told once, until a person has seen to it.
+    fn found_twice(
+        &mut self,
+        process: &ProcessKey,
+        lane: &Lane,
+        effect: &EffectRow,
+        outcome: &Outcome,
+        ended: &Ended,
+        now: Timestamp,
+    ) -> Option<Draft> {
+        let memory = self.memory(lane);
+        let action = format!("audit {} several", effect.step);
+        let mut draft = self.draft(process, memory, &format!("system:{}", effect.system).into(), action, now);
+        if draft.stands(memory, &plan::effect_exception(effect.no)) {
+            return None;
+        }
+        self.applied_twice(effect, &mut draft, now);
+        self.finish(effect, Some(&Attempt { outcome, probe: "several", ended }), &mut draft);
+        Some(draft)
+    }
+
+    /// The flow goes on with one of them; the others are a person's.
+    fn applied_twice(&mut self, effect: &EffectRow, draft: &mut Draft, now: Timestamp) {
+        self.stats.parked += 1;
+        let cause = format!("{} has {} more than once under our reference", effect.system, effect.step);
+        draft.park(effect, "applied_twice", cause, "cancel the copies in the system, then skip with a reason", now);
     }
 
     fn try_again(&mut self, row: &mut EffectRow, outcome: &Outcome, draft: &mut Draft, now: Timestamp) {
@@ -309,9 +344,11 @@ impl Core {
             }
             End::Attempt(outcome) => outcome.clone(),
             End::Probe(probe) | End::Audit(probe) => match probe {
-                Probe::Complete(outcome) | Probe::MovedOn(outcome) | Probe::Partial(outcome) | Probe::Unclear(outcome) => {
-                    outcome.clone()
-                }
+                Probe::Complete(outcome)
+                | Probe::Several(outcome)
+                | Probe::MovedOn(outcome)
+                | Probe::Partial(outcome)
+                | Probe::Unclear(outcome) => outcome.clone(),
                 Probe::Absent => Outcome::new(OutcomeClass::Done, "", ""),
             },
         };

@@ -25,8 +25,21 @@ pub struct BodyMax(pub usize);
 /// The raw body.
 pub struct Raw(pub Bytes);
 
-/// A JSON body, typed; `1` is the same document as a value, for what is passed on untouched.
-pub struct Json<T>(pub T, pub Value);
+/// A JSON body, typed; `1` is the same document, for what is passed on untouched.
+pub struct Json<T>(pub T, pub Document);
+
+/// A JSON document as it came and as it was understood.
+pub struct Document {
+    pub value: Value,
+    bytes: Bytes,
+}
+
+impl Document {
+    /// A member of the document, as it was written.
+    pub fn raw(&self, member: &str) -> &[u8] {
+        crossdock_connect::cut::field(&self.bytes, member).unwrap_or(b"null")
+    }
+}
 
 /// A form of the console.
 pub struct Form<T>(pub T);
@@ -73,7 +86,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         let Raw(bytes) = Raw::from_request(request, state).await?;
         let value = parse(&bytes)?;
         let typed = crossdock_value::from_value(&value)?;
-        Ok(Self(typed, value))
+        Ok(Self(typed, Document { value, bytes }))
     }
 }
 

@@ -85,7 +85,7 @@ async fn place(
     State(app): State<App>,
     actor: Actor,
     IdempotencyKey(key): IdempotencyKey,
-    Json(request, _): Json<PlaceOrder>,
+    Json(request, document): Json<PlaceOrder>,
 ) -> Result<Response, Problem> {
     app.hub.readiness().map_err(|reason| Problem::new(Code::Overloaded, reason))?;
     if !actor.sites.hold(&request.channel, &request.site) {
@@ -94,7 +94,7 @@ async fn place(
     let source = SystemName::new(request.source.as_deref().unwrap_or("hub"));
     let number = match request.source {
         Some(_) => request.number.clone().ok_or_else(|| missing("number"))?,
-        None => canonical_number(&request)?,
+        None => canonical_number(&request, document.value.get("order"))?,
     };
     let reference = reference(&request.channel, &request.site, &number)?;
     let intake = OrderIntake {
@@ -102,7 +102,7 @@ async fn place(
         site: request.site.into(),
         number: number.into(),
         source,
-        body: crossdock_value::to_json(&request.order).into(),
+        body: document.raw("order").into(),
         actor: actor.name,
         idempotency_key: Some(key),
     };
@@ -125,9 +125,9 @@ async fn place(
 }
 
 /// Checks that the body is the canonical order it says it is; its number.
-fn canonical_number(request: &PlaceOrder) -> Result<String, Problem> {
-    let order: Order = crossdock_value::from_value(&request.order)
-        .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()).at("order"))?;
+fn canonical_number(request: &PlaceOrder, given: &Value) -> Result<String, Problem> {
+    let order: Order =
+        crossdock_value::from_value(given).map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()).at("order"))?;
     let told = [
         ("channel", order.channel.as_str(), Some(request.channel.as_str())),
         ("site", order.site.as_str(), Some(request.site.as_str())),
@@ -137,7 +137,7 @@ fn canonical_number(request: &PlaceOrder) -> Result<String, Problem> {
         return Err(Problem::new(Code::InvalidRequest, format!("The order's own {field} is {inner:?}.")).at(field));
     }
     let understood = crossdock_value::to_value(&order).map_err(Problem::internal)?;
-    match lost(&request.order, &understood, "order") {
+    match lost(given, &understood, "order") {
         None => Ok(order.number.to_string()),
         Some(place) => {
             let detail = format!("The canonical order has no field {place}; free fields belong into `custom` or `extra`.");

@@ -4,7 +4,7 @@
 use crossdock_canonical::Timestamp;
 use crossdock_store::{AuditRow, EffectRow, ExceptionView, JournalRow, ProcessDetail, ProcessView};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::Value as Json;
 
 /// An order on its way in.
@@ -21,7 +21,7 @@ pub struct PlaceOrder {
     pub source: Option<String>,
     /// The order, canonical or in the words of `source`.
     #[schemars(with = "Json")]
-    pub order: crossdock_value::Value,
+    pub order: IgnoredAny,
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -1,7 +1,11 @@
 //! From a landscape to a wired engine: connectors with their secrets, limits, flows, and policies by market.
 
-use crossdock_canonical::{ChannelId, Duration, Role, SiteId, Timestamp};
-use crossdock_connect::{config::SystemConfig, secret::Secrets};
+use crossdock_canonical::{ChannelId, Duration, Operation, Role, SiteId, Timestamp};
+use crossdock_connect::{
+    Connector,
+    config::{ConfigFault, SystemConfig, fault},
+    secret::Secrets,
+};
 use crossdock_engine::shell::schedule;
 use crossdock_engine::{
     Driver, FlowDriver, Pinned, PolicySource, Stray, System, Wiring,
@@ -32,9 +36,33 @@ pub fn known() -> Known<'static> {
         std::sync::LazyLock::new(|| crossdock_connectors::registry::CONNECTORS.iter().map(|(name, _)| *name).collect());
     Known {
         connectors: &NAMES,
-        faults: &|config: &SystemConfig| {
-            crossdock_connectors::registry::build(config, &Secrets::placeholders()).err().unwrap_or_default()
+        faults: &|config: &SystemConfig| match crossdock_connectors::registry::build(config, &Secrets::placeholders()) {
+            Ok(connector) => lacking(config, &*connector),
+            Err(faults) => faults,
         },
+    }
+}
+
+/// What a system cannot do for the roles it has. It is sure to be asked some day, and an order would have to wait for it.
+fn lacking(config: &SystemConfig, connector: &dyn Connector) -> Vec<ConfigFault> {
+    let needed = config.roles.iter().flat_map(|role| needed(*role).iter().copied());
+    let lacking = needed.filter(|operation| connector.capability(*operation).is_none());
+    lacking.map(|operation| fault("roles", format!("a system of this role must offer {operation}"))).collect()
+}
+
+/// What the flows ask of every system of a role, whatever the policy.
+const fn needed(role: Role) -> &'static [Operation] {
+    use Operation as Op;
+    match role {
+        Role::Storefront => &[Op::ExportStatus, Op::ConfirmationStatus, Op::ShippingStatus, Op::PaymentStatus, Op::OrderStatus],
+        Role::Erp => &[Op::ErpCreateOrder, Op::ErpCancelOrder],
+        Role::Wms => &[Op::WmsRelease, Op::WmsCancel],
+        Role::Inventory => &[Op::Reserve, Op::ReleaseStock, Op::FulfilStock],
+        Role::Payment => &[Op::PaymentCapture, Op::PaymentVoid, Op::PaymentRefund],
+        Role::Tax => &[Op::TaxCommit, Op::TaxVoid],
+        Role::Fraud => &[Op::Screen],
+        Role::Notification => &[Op::Notify],
+        _ => &[],
     }
 }
 
@@ -121,6 +149,21 @@ impl PolicySource for Rules {
 mod tests {
     use super::*;
     use crossdock_canonical::SystemName;
+
+    #[test]
+    fn a_system_that_cannot_do_what_its_role_needs_is_found_before_an_order_is() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../landscapes/demo");
+        let demo = crossdock_landscape::Folder::read(&folder).expect("it can be read");
+        let renamed = demo.files().map(|(path, text)| (path, text.replace("    erp.cancel_order:\n", "    erp.hold_order:\n")));
+        let report =
+            Landscape::from_folder(&crossdock_landscape::Folder::from_files(renamed), &known()).expect_err("it is faulty");
+        assert!(report.to_string().contains("systems/erp.yaml:"), "{report}");
+        let fraud_only = demo.files().map(|(path, text)| (path, text.replace("roles: [fraud]", "roles: [fraud, notification]")));
+        let report =
+            Landscape::from_folder(&crossdock_landscape::Folder::from_files(fraud_only), &known()).expect_err("it is faulty");
+        let line = "systems/fraud.yaml:3:";
+        assert!(report.to_string().contains(line) && report.to_string().contains("notification.send"), "{report}");
+    }
 
     #[test]
     fn every_system_whose_connector_polls_is_polled() {

@@ -18,6 +18,8 @@ pub trait Driver: Send + Sync {
     fn step(&self, state: &State, input: &Input, policy: &Policy, logic: u32, at: Timestamp) -> Step;
     /// The state without the end of this effect; `None` if the flow heard none.
     fn reopened(&self, state: &State, step: &str, intent: &str) -> Option<State>;
+    /// The state in which this effect was still called for; `None` if that cannot be told.
+    fn before_called_off(&self, state: &State, step: &str, intent: &str) -> Option<State>;
     /// The document after a command that amends it; `None` for every other command.
     fn amended(&self, command: &str, document: &Value, body: &Value) -> Option<Value>;
     /// What a state calls for, without hearing anything.
@@ -106,6 +108,11 @@ where
     fn reopened(&self, state: &State, step: &str, intent: &str) -> Option<State> {
         let state: &F::State = state.0.downcast_ref().expect("a lane keeps the state its own driver made");
         F::reopened(state, step, intent).map(|state| State(Arc::new(state)))
+    }
+
+    fn before_called_off(&self, state: &State, step: &str, intent: &str) -> Option<State> {
+        let state: &F::State = state.0.downcast_ref().expect("a lane keeps the state its own driver made");
+        F::before_called_off(state, step, intent).map(|state| State(Arc::new(state)))
     }
 
     fn amended(&self, command: &str, document: &Value, body: &Value) -> Option<Value> {

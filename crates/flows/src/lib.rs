@@ -52,9 +52,15 @@ pub trait Flow {
     /// The business name of an event, for the journal and subscribers: `order.accepted`.
     fn event_name(event: &Self::Event) -> &'static str;
 
-    /// The state as it would be without the end of this effect; `None` if no end of it was heard. So an effect that goes on after its
-    /// end, a refused one that a person has retried, has its arguments though the flow no longer names it.
+    /// The state as it would be without the end of this effect; `None` if no end of it was heard. So one that goes on after its end (a
+    /// refused one that a person has retried) and one that is audited have their arguments though the flow no longer names them.
     fn reopened(state: &Self::State, step: &str, intent: &str) -> Option<Self::State>;
+
+    /// The state as it was when this effect was still called for; `None` if that cannot be told. So an effect that was under way when
+    /// nobody wanted it any more can be asked after with its arguments.
+    fn before_called_off(_state: &Self::State, _step: &str, _intent: &str) -> Option<Self::State> {
+        None
+    }
 
     /// The document after a command that amends it, should the command be taken; `None` for every other command.
     fn amended(_command: &str, _document: &Value, _body: &Value) -> Option<Value> {

@@ -435,6 +435,19 @@ impl Flow for OrderFlow {
         })
     }
 
+    fn before_called_off(state: &State, step: &str, intent: &str) -> Option<State> {
+        let (State::Placed(life), Some(step)) = (state, Step::from_name(step)) else { return None };
+        life.under_way.iter().any(|name| name.step == step && name.intent == intent).then(|| {
+            let mut life = life.clone();
+            life.held = false;
+            life.wishes.clear();
+            life.cancellations.clear();
+            life.under_way.clear();
+            life.end = None;
+            State::Placed(life)
+        })
+    }
+
     fn amended(command: &str, document: &Value, body: &Value) -> Option<Value> {
         (command == "amend").then(|| validate::amended(document, body))
     }

@@ -289,7 +289,7 @@ impl Connector for SalesforceB2c {
         }
     }
 
-    fn probe(&self, call: &Call, _prepared: &[u8], exchanges: &[Exchange]) -> NextProbe {
+    fn probe(&self, call: &Call, prepared: &[u8], exchanges: &[Exchange]) -> NextProbe {
         let response = match exchanges.last().map(|exchange| &exchange.answer) {
             None => return NextProbe::Send(self.read(call)),
             Some(Err(error)) => return NextProbe::End(Probe::Unclear(classify::broken(error, Nature::Read))),
@@ -302,9 +302,16 @@ impl Connector for SalesforceB2c {
         if !response.is_success() || order.as_obj().is_none() {
             return NextProbe::End(Probe::Unclear(classify::answered(response, Nature::Read, Credentials::Token)));
         }
+        // What was sent counts, not what is called for by now.
+        let sent = http::decode(prepared).and_then(|requests| requests.into_iter().next());
+        let sent = sent.and_then(|request| crossdock_value::parse(&request.body, &Default::default()).ok());
+        let Some(sent) = sent else {
+            return NextProbe::End(Probe::Unclear(Outcome::misconfigured("stored_request", "the stored request cannot be read")));
+        };
+        let attribute = self.settings.state_attribute.as_str();
         NextProbe::End(match wire::status_field(call.operation) {
-            Some(field) => compare_status(field, call, &order),
-            None => compare_state(call.args.get("state"), order.get(&self.settings.state_attribute)),
+            Some(field) => compare_status(field, sent.get("status").as_str().unwrap_or(""), &order),
+            None => compare_state(sent.get(attribute), order.get(attribute)),
         })
     }
 
@@ -386,8 +393,7 @@ fn slug(problem: &Value) -> Option<String> {
     plain.then_some(slug)
 }
 
-fn compare_status(field: &wire::StatusField, call: &Call, order: &Value) -> Probe {
-    let asked = call.args.get("status").as_str().unwrap_or("");
+fn compare_status(field: &wire::StatusField, asked: &str, order: &Value) -> Probe {
     let found = order.get(field.field).as_str().unwrap_or("");
     let rank = |value: &str| field.values.iter().position(|known| *known == value);
     if found == asked {
@@ -408,9 +414,10 @@ fn compare_status(field: &wire::StatusField, call: &Call, order: &Value) -> Prob
 
 /// Compares our state with what the order carries: the same or a later version means that ours has arrived.
 fn compare_state(asked: &Value, found: &Value) -> Probe {
-    let Some(found) = found.as_str().and_then(|text| crossdock_value::parse_str(text).ok()) else { return Probe::Absent };
+    let read = |state: &Value| state.as_str().and_then(|text| crossdock_value::parse_str(text).ok());
+    let (Some(asked), Some(found)) = (read(asked), read(found)) else { return Probe::Absent };
     let version = |state: &Value| state.get("version").as_decimal();
-    if found == *asked || (version(&found).is_some() && version(&found) > version(asked)) {
+    if found == asked || (version(&found).is_some() && version(&found) > version(&asked)) {
         return Probe::Complete(Outcome::done(value!({"version": (found.get("version").clone())})));
     }
     Probe::Absent

@@ -250,12 +250,15 @@ fn reconciliation_finds_what_vanished_and_leaves_what_stands() {
         lab.close(toy, MINUTE);
     }
     lab.place("erp").applied.retain(|a| !a.reference.starts_with("ch/de/1 "));
+    lab.crash();
     lab.run_for(MINUTE);
     for toy in &toys {
         lab.reconcile(toy);
     }
     lab.run_for(MINUTE);
-    assert_eq!(lab.probes("erp").len(), 3);
+    let probes = lab.probes("erp");
+    assert_eq!(probes.len(), 3);
+    assert!(probes.iter().all(|probe| probe.args == r#"{"step":"one"}"#), "asked with what was asked for: {probes:?}");
     let states: Vec<_> = toys.iter().map(|toy| lab.effect_state(toy, "one")).collect();
     assert_eq!(states, [EffectState::Done, EffectState::Reversed, EffectState::Done]);
     assert_eq!((lab.classes(&toys[1]), lab.sends("erp").len()), (vec!["reversed".to_owned()], 3));

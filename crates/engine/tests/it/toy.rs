@@ -201,6 +201,11 @@ macro_rules! toy_flow {
                 let mut state = state.clone();
                 state.ended.remove(step).map(|_| state)
             }
+            fn before_called_off(state: &State, step: &str, _: &str) -> Option<State> {
+                let mut state = state.clone();
+                state.dropped.retain(|dropped| dropped != step);
+                Some(state)
+            }
             fn event_name(event: &Event) -> &'static str {
                 match event {
                     Event::Placed { .. } => "toy.placed",

@@ -92,6 +92,11 @@ fn after_a_crash_an_unwanted_effect_is_asked_after_even_where_its_key_could_be_r
     lab.run_for(Duration::minutes(1));
     assert!(lab.is_withdrawn(&toy), "{:?}", lab.effects(&toy));
     assert_eq!((lab.sends("erp").len(), lab.applied("erp")), (1, 0));
+    let probes = lab.probes("erp");
+    assert!(
+        !probes.is_empty() && probes.iter().all(|probe| probe.args == r#"{"step":"one"}"#),
+        "asked with what was asked for: {probes:?}"
+    );
 }
 
 #[test]

@@ -45,7 +45,13 @@ impl Core {
             self.dispatcher.release(system, now);
             return None;
         };
-        let kind = match self.how_to_call(memory, &effect, now) {
+        let go = match self.how_to_call(memory, &effect, now) {
+            // Asked without what was asked for, a system would tell of something else.
+            Go::Call(JobKind::Probe) if self.args_of(process, memory, &effect).is_none() => Go::Park,
+            Go::Call(JobKind::Audit) if self.args_of(process, memory, &effect).is_none() => Go::Nothing,
+            go => go,
+        };
+        let kind = match go {
             Go::Call(kind) => kind,
             Go::Wait(until) => {
                 self.dispatcher.release(system, now);
@@ -149,14 +155,12 @@ impl Core {
     }
 
     /// What the flow asked for. After a reload it is asked again: `decide` names an effect as long as it matters.
-    fn args_of(&self, process: &ProcessKey, memory: &Memory, effect: &EffectRow) -> Value {
-        if let Some(args) = memory.args.get(&effect.no) {
-            return args.clone();
-        }
-        self.asked_for(process, memory, effect, effect.made_at).map_or(Value::Null, |effect| effect.args)
+    fn args_of(&self, process: &ProcessKey, memory: &Memory, effect: &EffectRow) -> Option<Value> {
+        let known = memory.args.get(&effect.no).cloned();
+        known.or_else(|| self.asked_for(process, memory, effect, effect.made_at).map(|effect| effect.args))
     }
 
-    /// An effect as the flow calls for it; one that is open again after its end, as the flow called for it before that.
+    /// An effect as the flow calls for it; one that has ended, or is no longer called for, as it was before that.
     pub(super) fn asked_for(
         &self,
         process: &ProcessKey,
@@ -170,8 +174,9 @@ impl Core {
             let plan = driver.plan(state, policy, memory.row.logic, now);
             plan.effects.into_iter().find(|e| *e.step == *row.step && *e.intent == *row.intent)
         };
-        let before_its_end = || driver.reopened(&memory.state, &row.step, &row.intent).filter(|_| row.state.is_open());
-        named(&memory.state).or_else(|| named(&before_its_end()?))
+        let before_its_end = || driver.reopened(&memory.state, &row.step, &row.intent);
+        let before_called_off = || driver.before_called_off(&memory.state, &row.step, &row.intent);
+        named(&memory.state).or_else(|| named(&before_its_end()?)).or_else(|| named(&before_called_off()?))
     }
 
     fn send_now(
@@ -190,7 +195,13 @@ impl Core {
             }
             JobKind::Probe | JobKind::Audit => self.stats.probes += 1,
         }
-        let call = self.call_of(process, memory, effect, self.args_of(process, memory, effect), memory.document.clone());
+        let call = self.call_of(
+            process,
+            memory,
+            effect,
+            self.args_of(process, memory, effect).unwrap_or_default(),
+            memory.document.clone(),
+        );
         let job = Job { process: process.clone(), no: effect.no, generation: effect.generation, kind, call, prepared };
         out.push(Output::Send(Box::new(job)));
     }

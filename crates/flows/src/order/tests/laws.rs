@@ -80,6 +80,19 @@ proptest! {
                 10 => { world.command(if which % 2 == 0 { "hold" } else { "release" }, value!({}), "h"); }
                 _ => if which == 0 { world.command("cancel", value!({}), &format!("w{}", world.events.len())); },
             }
+            let named = world.plan().effects;
+            for asked in world.asked.iter().filter(|asked| asked.ended.is_none()) {
+                let (step, intent) = (asked.effect.step, &asked.effect.intent);
+                let stopped = |name: &Name| name.step.name() == step && name.intent == *intent;
+                if named.iter().any(|e| e.step == step && e.intent == *intent) || !life(&world).under_way.iter().any(stopped) {
+                    continue;
+                }
+                // Stopped and wanted no more, yet it may be applied: it can still be asked after as it was asked for.
+                let before = OrderFlow::before_called_off(&world.state, step, intent);
+                let plan = before.map(|state| OrderFlow::decide(&state, &policy(), OrderFlow::LOGIC, world.now));
+                let again = plan.and_then(|plan| plan.effects.into_iter().find(|e| e.step == step && e.intent == *intent));
+                prop_assert_eq!(again.map(|effect| effect.args), Some(asked.effect.args.clone()), "{} {}", step, intent);
+            }
             let life = life(&world);
             prop_assert!(life.due().amount <= life.sold.total.amount, "due {} of {}", life.due(), life.sold.total);
             for line in &life.sold.lines {

@@ -4,12 +4,14 @@
 //! The engine decides, the store only keeps: no retry, no business rule lives here.
 
 mod audit;
+mod codes;
 pub mod conformance;
 pub mod crash;
 mod entropy;
 pub mod memory;
 mod model;
 mod read;
+mod request;
 pub mod sqlite;
 mod vault;
 

@@ -70,6 +70,24 @@ impl Op {
     }
 }
 
+impl Op {
+    /// About how many bytes it writes: its bodies, records and states.
+    pub(crate) fn bytes(&self) -> usize {
+        let sealed = |rows: &[SealedIntake]| rows.iter().map(|row| row.body.bytes.len()).sum::<usize>();
+        match self {
+            Self::Accept { rows, .. } => sealed(rows),
+            Self::Commit(transition) => {
+                let payloads: usize = transition.payloads.iter().map(|sealed| sealed.bytes.len()).sum();
+                let plain = &transition.plain;
+                payloads + sealed(&transition.messages) + plain.row.state.len() + plain.record.as_ref().map_or(0, Vec::len)
+            }
+            Self::SetCursor(write) => write.body.len(),
+            Self::PutPin { body, .. } => body.len(),
+            Self::WasCommitted { .. } | Self::Lease { .. } | Self::Audit { .. } | Self::Erase { .. } | Self::Sweep { .. } => 0,
+        }
+    }
+}
+
 pub(crate) enum Answer {
     Accepted(Vec<Accepted>),
     Committed(Committed),

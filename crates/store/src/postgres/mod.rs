@@ -62,6 +62,7 @@ pub struct PostgresStore {
     /// Apart, so that people who search take no connection from the engine.
     searches: Pool,
     handle: Handle,
+    dial: Arc<Dial>,
     arrived: Arc<Notify>,
     look_every: Duration,
     /// The thread that owns the runtime and ends when all that waits is written.
@@ -132,6 +133,7 @@ impl PostgresStore {
             pool,
             searches,
             handle,
+            dial,
             arrived,
             look_every: options.look_every,
             thread: Some(thread),
@@ -144,6 +146,19 @@ impl PostgresStore {
             Answer::Swept(rows) => Some(rows),
             _ => None,
         })
+    }
+
+    /// Drops the pieces of the journal in which every row is older than `before`; how many. What is left is verified from the cut on.
+    /// Keys, dedup and effects stay. It takes its time, on a connection of its own, and gives up rather than keep others waiting.
+    pub fn drop_journal(&self, before: Timestamp) -> Reply<'_, u64> {
+        let dial = Arc::clone(&self.dial);
+        let dropping = self.handle.spawn(async move {
+            let client = dial.client(Role::Reader).await.map_err(StoreError::Unavailable)?;
+            client.batch_execute("SET statement_timeout = 0; SET lock_timeout = '1s'").await?;
+            let dropped: i64 = client.query_one("SELECT journal_drop($1)", &[&before.0]).await?.try_get(0)?;
+            Ok(dropped.cast_unsigned())
+        });
+        Box::pin(async move { dropping.await.map_err(|_| StoreError::Unavailable("the store is closed".into()))? })
     }
 
     /// Puts a write before the writer, at once: writes are made in the order of these calls. The reply comes when it is on disk.

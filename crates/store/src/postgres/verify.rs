@@ -1,4 +1,4 @@
-//! Walks the audit chains from their beginning, and finds what was edited, removed, put in, moved or cut off.
+//! Walks the audit chains from their beginning, or from where retention cut them, and finds what was edited, removed, put in, moved or cut off.
 
 use super::{
     pool::Reader,
@@ -20,13 +20,14 @@ struct Walk {
     heads: Vec<audit::Link>,
     places: Vec<u64>,
     offsets: Vec<u64>,
+    /// The last row that retention took, over all partitions.
+    cut: i64,
 }
 
 impl Reader {
     pub(super) async fn verify_audit(&self) -> Result<AuditVerdict, StoreError> {
         self.snapshot(async {
-            let all = usize::from(PARTITIONS);
-            let mut walk = Walk { heads: vec![audit::GENESIS; all], places: vec![0; all], offsets: vec![0; all] };
+            let mut walk = self.beginning().await?;
             let (mut count, mut after) = (0, i64::MIN);
             loop {
                 let rows = self
@@ -54,14 +55,27 @@ impl Reader {
         .await
     }
 
+    async fn beginning(&self) -> Result<Walk, StoreError> {
+        let all = usize::from(PARTITIONS);
+        let mut walk = Walk { heads: vec![audit::GENESIS; all], places: vec![0; all], offsets: vec![0; all], cut: 0 };
+        for row in &self.ask("SELECT partition, \"offset\", head, seq FROM journal_cut", &[]).await? {
+            let place = small::<usize>(row, 0)?;
+            if let (Some(offset), Some(head)) = (walk.offsets.get_mut(place), walk.heads.get_mut(place)) {
+                (*offset, *head) = (unsigned(row, 1)?, hash(row, 2)?);
+            }
+            walk.cut = walk.cut.max(get(row, 3)?);
+        }
+        Ok(walk)
+    }
+
     /// A chain that ends early still fits link by link. But each process names its newest row, and each lease its partition's head.
     async fn cut_off(&self, walk: &Walk) -> Result<Option<AuditVerdict>, StoreError> {
         let missing = self
             .ask_opt(
                 "SELECT p.kind, p.key, s.version FROM process_state s JOIN process p ON p.no = s.no
                  LEFT JOIN journal j ON j.seq = s.journal
-                 WHERE j.seq IS NULL OR j.process_no <> s.no OR j.version <> s.version LIMIT 1",
-                &[],
+                 WHERE s.journal > $1 AND (j.seq IS NULL OR j.process_no <> s.no OR j.version <> s.version) LIMIT 1",
+                &[&walk.cut],
             )
             .await?;
         if let Some(row) = missing {
@@ -75,7 +89,7 @@ impl Reader {
         let own =
             own.map(|row| get::<Vec<u8>>(&row, 0)).transpose()?.map_or_else(OwnRows::default, |bytes| OwnRows::read(&bytes));
         let last = self.ask_opt("SELECT version FROM journal WHERE seq = $1 AND process_no = 0", &[&own.last]).await?;
-        if last.map_or(Ok(0), |row| unsigned::<u64>(&row, 0))? != own.count {
+        if (own.last > walk.cut || own.count == 0) && last.map_or(Ok(0), |row| unsigned::<u64>(&row, 0))? != own.count {
             let reason = format!("the hub's own audit row {} is missing: the end was cut off", own.count);
             return Ok(Some(AuditVerdict::Broken { partition: 0, offset: 0, reason }));
         }

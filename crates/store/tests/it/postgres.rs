@@ -233,11 +233,25 @@ fn the_journal_goes_on_in_a_new_piece_and_an_old_one_can_be_dropped() {
     assert_eq!(wait(store.journal(&order(1))).expect("reads").len(), 16);
     assert_eq!(wait(store.stream("", 100)).expect("reads").0.len(), 16);
     assert!(matches!(wait(store.verify_audit()), Ok(AuditVerdict::Intact { rows: 16, .. })));
-    session.run("ALTER TABLE journal DETACH PARTITION journal_0; DROP TABLE journal_0");
-    assert_eq!(wait(store.stream("", 100)).expect("reads").0.len(), 13, "what is left is published");
+    let head = |store: &PostgresStore| match wait(store.verify_audit()) {
+        Ok(AuditVerdict::Intact { rows, head }) => (rows, head),
+        other => panic!("{other:?}"),
+    };
+    wait(store.commit(step(2, 0, 1))).expect("commits");
+    wait(store.record_audit(Timestamp(3_000), "person:anna", "sign_in", "console")).expect("writes");
+    let (rows, before) = head(&store);
+    assert_eq!(rows, 18);
+    assert_eq!(wait(store.drop_journal(Timestamp(2_000))), Ok(0), "nothing is older");
+    // The newest piece and the one before it stay.
+    assert_eq!(wait(store.drop_journal(Timestamp(9_000))), Ok(2));
+    assert_eq!(head(&store), (10, before), "what is left is verified from the cut on, to the same head");
+    assert_eq!(wait(store.stream("", 100)).expect("reads").0.len(), 9, "what is left is published");
     assert_eq!(wait(store.load(&order(1))).expect("reads").expect("is there").version, 16);
     wait(store.commit(step(1, 16, 1))).expect("goes on");
+    assert_eq!(head(&store).0, 11);
     assert_eq!(wait(store.accept(vec![placed(1)], None)), Ok(vec![Accepted::Duplicate]), "keys are kept");
+    session.run("DELETE FROM journal WHERE seq = (SELECT min(seq) FROM journal)");
+    assert!(matches!(wait(store.verify_audit()), Ok(AuditVerdict::Broken { .. })), "what follows the cut must fit it");
 }
 
 #[test]

@@ -134,6 +134,44 @@ BEGIN
 END $$;
 SELECT journal_piece(0), journal_piece(1);
 
+-- Where retention cut the journal: of each partition its last row that is gone. Its chain is verified from there on.
+CREATE TABLE journal_cut (
+    partition INT2 PRIMARY KEY,
+    seq       INT8 NOT NULL,
+    "offset"  INT8 NOT NULL,
+    head      BYTEA NOT NULL CHECK (octet_length(head) = 32)
+);
+
+-- Drops the pieces of which every row is older than an instant, oldest first; how many. The newest two stay whatever their age: a
+-- number may have been drawn for them that is not written yet.
+CREATE FUNCTION journal_drop(before INT8) RETURNS INT8 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    place   INT8;
+    piece   TEXT;
+    newest  INT8;
+    dropped INT8 := 0;
+BEGIN
+    PERFORM pg_advisory_xact_lock(4858539573002633216);
+    FOR place, piece IN
+        SELECT substr(c.relname, 9)::INT8, c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'journal'::REGCLASS ORDER BY 1
+    LOOP
+        EXIT WHEN (place + 2) << 22 > (SELECT last_value FROM journal_seq);
+        EXECUTE format('SELECT max(at) FROM %I', piece) INTO newest;
+        EXIT WHEN newest >= before;
+        EXECUTE format(
+            'INSERT INTO journal_cut AS cut
+             SELECT DISTINCT ON (partition) partition, seq, coalesce(max("offset") OVER (PARTITION BY partition), 0), hash
+             FROM %I ORDER BY partition, seq DESC
+             ON CONFLICT (partition) DO UPDATE
+             SET seq = excluded.seq, "offset" = greatest(cut."offset", excluded."offset"), head = excluded.head', piece);
+        EXECUTE format('ALTER TABLE journal DETACH PARTITION %I', piece);
+        EXECUTE format('DROP TABLE %I', piece);
+        dropped := dropped + 1;
+    END LOOP;
+    RETURN dropped;
+END $$;
+
 -- Every effect ever intended, with the key of its generation: kept for ever. State as in `EffectState`, open ones below 4.
 CREATE TABLE effect (
     process_no INT8 NOT NULL,

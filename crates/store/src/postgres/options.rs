@@ -6,7 +6,7 @@ use std::{path::PathBuf, time};
 
 #[derive(Clone)]
 pub struct PostgresOptions {
-    /// `postgresql://user@host:port/database`. Without `sslmode` a connection that leaves the machine is made by TLS, always verified;
+    /// `postgresql://user@host:port/database`; several hosts with `?target_session_attrs=read-write` where one of them is the primary. Without `sslmode` a connection that leaves the machine is made by TLS, always verified;
     /// `sslmode=disable` says that the network may be trusted.
     pub url: String,
     /// Certificates to trust, PEM; `None`: the public ones.

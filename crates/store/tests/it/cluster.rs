@@ -17,11 +17,13 @@ const INSTALL: &str = "apt-get update && apt-get install --no-install-recommends
 const USER: &str = "crossdock";
 /// The server does not run as root; Debian's package brings this user.
 const OWNER: &str = "postgres";
-const OPTIONS: &str = "-c listen_addresses= -c shared_buffers=32MB -c max_connections=60 -c jit=off";
+const OPTIONS: &str = "-c shared_buffers=32MB -c max_connections=60 -c jit=off";
+const NO_NETWORK: &str = "-c listen_addresses=";
 
 pub(crate) struct Cluster {
     bin: PathBuf,
     folder: PathBuf,
+    network: String,
     /// Stops and removes all when its input ends, which it does with this process at the latest.
     keeper: (Child, Option<ChildStdin>),
 }
@@ -30,10 +32,28 @@ impl Cluster {
     /// The one that all tests of this program share.
     pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
-        SHARED.get_or_init(Self::start)
+        SHARED.get_or_init(|| Self::start(|_| NO_NETWORK.to_owned()))
     }
 
-    pub(crate) fn start() -> Self {
+    /// One of a test's own, to be stopped and set otherwise.
+    pub(crate) fn own() -> Self {
+        Self::start(|_| NO_NETWORK.to_owned())
+    }
+
+    /// One that is reached by TLS, on a port of this machine, which is told, under the certificates in the file told.
+    pub(crate) fn with_tls() -> (Self, u16, PathBuf) {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+        let cluster = Self::start(|folder| {
+            certificates(folder);
+            let at = |name: &str| folder.join(name).display().to_string();
+            let (cert, key) = (at("server.pem"), at("server.key"));
+            format!("-c listen_addresses=127.0.0.1 -c port={port} -c ssl=on -c ssl_cert_file={cert} -c ssl_key_file={key}")
+        });
+        let ca = cluster.folder.join("ca.pem");
+        (cluster, port, ca)
+    }
+
+    fn start(network: impl FnOnce(&Path) -> String) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let bin = programs();
         let name = format!("crossdock-pg-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -49,14 +69,15 @@ impl Cluster {
         std::os::unix::process::CommandExt::process_group(&mut keeper, 0);
         let mut keeper = keeper.stdin(Stdio::piped()).spawn().expect("a shell");
         let input = keeper.stdin.take();
-        let cluster = Self { bin, folder, keeper: (keeper, input) };
+        let network = network(&folder);
+        let cluster = Self { bin, folder, network, keeper: (keeper, input) };
         cluster.control(&["initdb", "-U", USER, "-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync"]);
         cluster.resume();
         cluster
     }
 
     pub(crate) fn resume(&self) {
-        let options = format!("{OPTIONS} -c unix_socket_directories={}", self.folder.display());
+        let options = format!("{OPTIONS} {} -c unix_socket_directories={}", self.network, self.folder.display());
         let log = self.folder.join("server.log");
         self.control(&["pg_ctl", "-w", "-l", &log.to_string_lossy(), "-o", &options, "start"]);
     }
@@ -150,7 +171,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    fn new(url: &str) -> Self {
+    pub(crate) fn new(url: &str) -> Self {
         Self::try_new(url).expect("a connection")
     }
 
@@ -191,6 +212,21 @@ impl Session {
             }
         }
         panic!("never: {sql}");
+    }
+}
+
+/// A root of trust and a certificate of this machine under it, by the program that Debian's PostgreSQL brings along.
+fn certificates(folder: &Path) {
+    let openssl = |words: &str| {
+        run(Command::new("openssl").args(words.split_whitespace()).current_dir(folder));
+    };
+    std::fs::write(folder.join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n").expect("writes");
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(&format!("req -x509 {key} -days 2 -subj /CN=test-root -keyout ca.key -out ca.pem"));
+    openssl(&format!("req {key} -subj /CN=localhost -keyout server.key -out server.csr"));
+    openssl("x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem");
+    if is_root() {
+        run(Command::new("chown").arg(OWNER).args(["server.key", "server.pem"]).current_dir(folder));
     }
 }
 

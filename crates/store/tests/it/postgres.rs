@@ -2,7 +2,7 @@
 //! nodes and failures show is in `postgres_nodes`.
 
 use crate::{
-    cluster::{Cluster, Database},
+    cluster::{Cluster, Database, Session},
     orders::{order, placed, step},
 };
 use crossdock_canonical::{Duration, Timestamp};
@@ -43,7 +43,7 @@ fn the_postgresql_store_keeps_every_promise() {
 
 #[test]
 fn a_database_that_would_lose_orders_is_refused_by_the_name_of_the_setting() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::own();
     let database = cluster.database();
     let session = database.session();
     for (setting, value) in [("fsync", "off"), ("full_page_writes", "off")] {
@@ -71,6 +71,25 @@ fn a_database_that_would_lose_orders_is_refused_by_the_name_of_the_setting() {
     assert!(said.contains("server_encoding is SQL_ASCII"), "{said}");
     session.run(&format!("ALTER DATABASE {} SET synchronous_commit = remote_apply", database.name));
     drop(open(&database));
+}
+
+#[test]
+fn a_network_is_crossed_by_tls_and_only_under_certificates_that_are_trusted() {
+    let (_cluster, port, ca) = Cluster::with_tls();
+    let url = |more: &str| format!("postgresql://crossdock@127.0.0.1:{port}/postgres{more}");
+    let trusting = PostgresOptions { certificates: Some(ca), ..options(url("?sslmode=require")) };
+    let store = PostgresStore::open(&trusting).expect("opens");
+    assert_eq!(wait(store.accept(vec![placed(1)], None)).map(|answers| answers.len()), Ok(1));
+    let session = Session::new(&url("?sslmode=disable"));
+    let secured = "SELECT count(*) > 0 AND bool_and(s.ssl) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid)
+        WHERE a.application_name = 'crossdock'";
+    assert_eq!(session.one(secured), "t");
+    drop(store);
+    let said = PostgresStore::open(&options(url("?sslmode=require"))).err().expect("refused").to_string();
+    assert!(said.contains("UnknownIssuer"), "{said}");
+    let other_name = trusting.url.replace("127.0.0.1", "127.0.0.2");
+    assert!(PostgresStore::open(&PostgresOptions { url: other_name, ..trusting }).is_err());
+    drop(PostgresStore::open(&options(url(""))).expect("within the machine no TLS is asked for"));
 }
 
 #[test]

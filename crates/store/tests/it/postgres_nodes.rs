@@ -305,7 +305,7 @@ fn goes_on_unaided(store: &PostgresStore, number: u64) {
 
 #[test]
 fn while_the_database_is_away_every_call_fails_within_a_second_and_then_all_goes_on() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::own();
     let database = cluster.database();
     let store = PostgresStore::open(&PostgresOptions::new(database.url(), KeySource::Given([7; 32]))).expect("opens");
     assert!((0..100).any(|_| wait(store.lease("a", Timestamp(0))).is_ok()));

@@ -26,7 +26,7 @@ CREATE TABLE lease (
     taken_at  INT8 NOT NULL DEFAULT 0,
     "offset"  INT8 NOT NULL DEFAULT 0,
     head      BYTEA NOT NULL DEFAULT decode(repeat('00', 32), 'hex') CHECK (octet_length(head) = 32)
-) WITH (fillfactor = 20);
+) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 INSERT INTO lease (partition) SELECT generate_series(0, 255);
 
 -- Nodes and their heartbeats. A taker watches `beat` by his own monotonic clock; `seen_at` is for people.
@@ -89,7 +89,7 @@ CREATE TABLE tally (
     shard  INT2 NOT NULL,
     count  INT8 NOT NULL,
     PRIMARY KEY (kind, status, stage, shard)
-) WITH (fillfactor = 30);
+) WITH (fillfactor = 30, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 
 -- Journal and audit at once: one row a transition. `seq` says where a row lies; it rises within a partition, and across partitions
 -- only nearly. A row without a record is bookkeeping: it has a place in the audit chain and no offset. process_no 0 is the hub itself.
@@ -248,7 +248,7 @@ CREATE TABLE pending (
     id        INT8 PRIMARY KEY,
     -- Whose turn it is; NULL while the identity map has not been asked.
     partition INT2
-);
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
 -- Every message id ever taken from a source, kept for ever; a long id is shortened to its beginning and its hash.
 CREATE TABLE dedup (

@@ -67,7 +67,8 @@ impl Cluster {
         keeper.args(as_owner(&[&bin.join("pg_ctl").to_string_lossy(), "-D", &data(&folder), "-m", "immediate", "stop"]));
         // Apart from the terminal's group, so that an interrupted test run is tidied up too.
         std::os::unix::process::CommandExt::process_group(&mut keeper, 0);
-        let mut keeper = keeper.stdin(Stdio::piped()).spawn().expect("a shell");
+        let keeper = keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut keeper = keeper.spawn().expect("a shell");
         let input = keeper.stdin.take();
         let network = network(&folder);
         let cluster = Self { bin, folder, network, keeper: (keeper, input) };

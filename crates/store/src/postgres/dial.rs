@@ -31,7 +31,10 @@ const IDLE_IN_TRANSACTION: &str = "10s";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Writer,
+    /// What the engine reads.
     Reader,
+    /// What people search for.
+    Search,
     Listener,
 }
 
@@ -123,14 +126,17 @@ impl Dial {
     /// What this hub relies on, whatever the server or the role has for a default.
     pub(super) fn settings(&self, role: Role) -> String {
         let within = match role {
-            Role::Writer | Role::Listener => self.answer_within,
-            Role::Reader => self.search_within,
+            Role::Writer | Role::Reader | Role::Listener => self.answer_within,
+            Role::Search => self.search_within,
         };
-        // All that is asked goes by key: an index is right even where the statistics of a young table do not know it yet, and one plan
-        // serves for any number of rows.
+        // What the engine asks goes by key, a few rows at a time: an index is right even where the statistics of a young or quickly
+        // changing table do not know it yet, and one plan serves for any number of rows.
         let plans = match role {
-            Role::Writer => "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan;",
-            Role::Reader | Role::Listener => "SET random_page_cost = 1.1;",
+            Role::Writer | Role::Reader => {
+                "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
+                 SET plan_cache_mode = force_generic_plan;"
+            }
+            Role::Search | Role::Listener => "SET random_page_cost = 1.1;",
         };
         format!(
             "SET search_path = {SCHEMA}; SET default_transaction_isolation = 'read committed'; SET statement_timeout = {}; \

@@ -124,8 +124,9 @@ impl PostgresStore {
         let erasures =
             opened.recv().unwrap_or_else(|_| Err(StoreError::Unavailable("the store ended while it was opened".into())))?;
         let vault = Arc::clone(&erasures.vault);
-        let pool = |within| Pool::new(handle.clone(), Arc::clone(&dial), Arc::clone(&erasures), options.readers, within);
-        let (pool, searches) = (pool(options.answer_within), pool(options.search_within));
+        let pool =
+            |role, within| Pool::new(handle.clone(), Arc::clone(&dial), role, Arc::clone(&erasures), options.readers, within);
+        let (pool, searches) = (pool(Role::Reader, options.answer_within), pool(Role::Search, options.search_within));
         Ok(Self {
             vault,
             requests: Some(requests),
@@ -153,7 +154,7 @@ impl PostgresStore {
     pub fn drop_journal(&self, before: Timestamp) -> Reply<'_, u64> {
         let dial = Arc::clone(&self.dial);
         let dropping = self.handle.spawn(async move {
-            let client = dial.client(Role::Reader).await.map_err(StoreError::Unavailable)?;
+            let client = dial.client(Role::Search).await.map_err(StoreError::Unavailable)?;
             client.batch_execute("SET statement_timeout = 0; SET lock_timeout = '1s'").await?;
             let dropped: i64 = client.query_one("SELECT journal_drop($1)", &[&before.0]).await?.try_get(0)?;
             Ok(dropped.cast_unsigned())

@@ -108,8 +108,19 @@ impl Reader {
 
     /// Runs `read` on one snapshot: what it sees in two statements was committed together.
     pub(super) async fn snapshot<T>(&self, read: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.within("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", read).await
+    }
+
+    /// The same, for walking the journal in its order: never by sorting it.
+    pub(super) async fn walk<T>(&self, read: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
+             SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+        self.within(begin, read).await
+    }
+
+    async fn within<T>(&self, begin: &str, read: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         // Sent, and not waited for: what follows is sent behind it on the same connection.
-        let begin = self.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+        let begin = self.client.batch_execute(begin);
         let (begun, answer) = tokio::join!(begin, read);
         self.client.batch_execute("COMMIT").await?;
         begun?;
@@ -125,6 +136,7 @@ pub(super) struct Pool {
 
 struct Shared {
     dial: Arc<Dial>,
+    role: Role,
     erasures: Arc<Erasures>,
     places: Semaphore,
     waiting: AtomicUsize,
@@ -132,9 +144,17 @@ struct Shared {
 }
 
 impl Pool {
-    pub(super) fn new(runtime: Handle, dial: Arc<Dial>, erasures: Arc<Erasures>, readers: usize, within: Duration) -> Self {
+    pub(super) fn new(
+        runtime: Handle,
+        dial: Arc<Dial>,
+        role: Role,
+        erasures: Arc<Erasures>,
+        readers: usize,
+        within: Duration,
+    ) -> Self {
         let shared = Shared {
             dial,
+            role,
             erasures,
             places: Semaphore::new(readers.max(1)),
             waiting: AtomicUsize::new(0),
@@ -216,7 +236,7 @@ impl Shared {
                 None => break,
             }
         }
-        let client = self.dial.client(Role::Reader).await.map_err(StoreError::Unavailable)?;
+        let client = self.dial.client(self.role).await.map_err(StoreError::Unavailable)?;
         Ok(Arc::new(Reader { client, erasures: Arc::clone(&self.erasures), statements: Mutex::default() }))
     }
 

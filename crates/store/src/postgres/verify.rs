@@ -26,7 +26,7 @@ struct Walk {
 
 impl Reader {
     pub(super) async fn verify_audit(&self) -> Result<AuditVerdict, StoreError> {
-        self.snapshot(async {
+        self.walk(async {
             let mut walk = self.beginning().await?;
             let (mut count, mut after) = (0, i64::MIN);
             loop {

@@ -204,9 +204,7 @@ impl Reader {
         }
         let mut cursor =
             Cursor::parse(cursor).ok_or_else(|| StoreError::Constraint(format!("{cursor:?} is not a cursor of this journal")))?;
-        let rows = self
-            .ask(
-                "WITH next AS MATERIALIZED (
+        const NEXT: &str = "WITH next AS MATERIALIZED (
                      SELECT min(first.seq) AS seq FROM lease l
                      CROSS JOIN LATERAL (
                          SELECT j.seq FROM journal j WHERE j.partition = l.partition AND j.\"offset\" > ($1::int8[])[l.partition + 1]
@@ -215,10 +213,8 @@ impl Reader {
                  SELECT j.partition, j.\"offset\", p.kind, p.key, j.version, j.at, j.actor, j.action, j.record
                  FROM journal j JOIN process p ON p.no = j.process_no
                  WHERE j.seq >= (SELECT seq FROM next) AND j.\"offset\" > ($1::int8[])[j.partition + 1]
-                 ORDER BY j.seq LIMIT $2",
-                &[&cursor.offsets(), &rows_max(limit)],
-            )
-            .await?;
+                 ORDER BY j.seq LIMIT $2";
+        let rows = self.walk(async { self.ask(NEXT, &[&cursor.offsets(), &rows_max(limit)]).await }).await?;
         let rows = all(&rows, journal_row)?;
         for row in &rows {
             cursor.reach(row.partition, row.offset.cast_signed());

@@ -64,7 +64,7 @@ impl Writer {
             (statement, batch.values(), batch.rows(), fewer)
         }
         let mut put = |(statement, values, rows, fewer)| step(statement, values, rows, fewer);
-        put(batch(&sql.keys, &rows.keys, Fewer::Refused("a key has the number of another")));
+        put(batch(&sql.keys, &rows.keys, Fewer::Fine));
         put(batch(&sql.dedups, &rows.dedups, Fewer::Raced("another node took the same message")));
         put(batch(&sql.process_keys, &rows.process_keys, Fewer::Raced("another node took the same process")));
         put((

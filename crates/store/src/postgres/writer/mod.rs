@@ -162,15 +162,15 @@ impl Writer {
             Ok(Ok(written)) => written,
             Ok(Err(failure)) => {
                 // Undone by the server at once when it can be told, and with the connection when not.
-                if !matches!(failure, Failure::Unavailable(_))
-                    && let Ok(Ok(())) = timeout(left, link.client.batch_execute("ROLLBACK")).await
-                {
+                if let Failure::Unavailable(_) = failure {
+                    self.lower(group.len());
+                } else if let Ok(Ok(())) = timeout(left, link.client.batch_execute("ROLLBACK")).await {
                     self.link = Some(link);
                 }
                 return Err(failure);
             }
             Err(_) => {
-                self.group_max = (self.group_max.min(group.len()) / 2).max(1);
+                self.lower(group.len());
                 return Err(self.slow());
             }
         };
@@ -201,6 +201,10 @@ impl Writer {
         let client = self.dial.client(Role::Writer).await.map_err(Failure::Unavailable)?;
         let sql = Statements::prepare(&client).await.map_err(|e| Failure::Unavailable(text(&e)))?;
         Ok(Link { client, sql })
+    }
+
+    fn lower(&mut self, tried: usize) {
+        self.group_max = (self.group_max.min(tried) / 2).max(1);
     }
 
     /// No answer in time. The connection is given up, and with it whatever still runs on it.

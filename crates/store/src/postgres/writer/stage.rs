@@ -348,7 +348,9 @@ impl<'g> Stage<'g> {
         }
         self.effects(known.no, &plain.effects)?;
         self.timers_and_exceptions(known.no, plain);
-        for identity in &plain.identities {
+        let named =
+            plain.identities.iter().map(|identity| ((identity.system.as_str(), &identity.kind, &identity.theirs), identity));
+        for identity in named.collect::<BTreeMap<_, _>>().into_values() {
             self.rows.identities.push(Identity {
                 system: identity.system.as_str(),
                 kind: &identity.kind,

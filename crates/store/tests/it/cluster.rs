@@ -87,6 +87,11 @@ impl Cluster {
         self.control(&["pg_ctl", "-w", "-m", "fast", "stop"]);
     }
 
+    /// As a crash of all its processes would: nothing is written down, the next start recovers.
+    pub(crate) fn crash(&self) {
+        self.control(&["pg_ctl", "-w", "-m", "immediate", "stop"]);
+    }
+
     /// Signals the postmaster and its children.
     pub(crate) fn signal(&self, signal: &str) {
         let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).expect("it runs");

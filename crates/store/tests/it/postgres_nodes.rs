@@ -408,7 +408,9 @@ fn goes_on_unaided(store: &PostgresStore, number: u64, process: Option<u64>) {
 fn while_the_database_is_away_every_call_fails_within_a_second_and_then_all_goes_on() {
     let cluster = Cluster::own();
     let database = cluster.database();
-    let store = PostgresStore::open(&PostgresOptions::new(database.url(), KeySource::Given([7; 32]))).expect("opens");
+    // With the limits of service, which a busy test machine may miss now and then while all is well.
+    let served = PostgresOptions::new(database.url(), KeySource::Given([7; 32]));
+    let store = (0..100).find_map(|_| PostgresStore::open(&served).ok()).expect("opens");
     assert!((0..100).any(|_| wait(store.lease("a", Timestamp(0))).is_ok()));
     let epoch = database.session().one("SELECT max(epoch) FROM lease").parse().expect("a number");
     assert!((0..100).any(|_| wait(store.commit(step(1, 0, epoch))).is_ok()));

@@ -27,6 +27,12 @@ struct Step<'s> {
     fewer: Fewer,
 }
 
+impl<'s> Step<'s> {
+    fn batch(statement: &'s Statement, batch: &'s impl Batch, fewer: Fewer) -> Self {
+        Self { statement, values: batch.values(), rows: batch.rows(), fewer }
+    }
+}
+
 type Running<'a> = Pin<Box<dyn Future<Output = Result<u64, Error>> + Send + 'a>>;
 
 impl Writer {
@@ -50,72 +56,66 @@ impl Writer {
             tallies.push(Tally { kind, status, stage, shard: self.settings.shard, count: *count });
         }
 
-        let mut steps = Vec::new();
-        let mut step = |statement, values, rows, fewer| {
-            if rows > 0 {
-                steps.push(Step { statement, values, rows, fewer });
-            }
-        };
-        fn batch<'s, B: Batch>(
-            statement: &'s Statement,
-            batch: &'s B,
-            fewer: Fewer,
-        ) -> (&'s Statement, Vec<&'s (dyn ToSql + Sync)>, usize, Fewer) {
-            (statement, batch.values(), batch.rows(), fewer)
-        }
-        let mut put = |(statement, values, rows, fewer)| step(statement, values, rows, fewer);
-        put(batch(&sql.keys, &rows.keys, Fewer::Fine));
-        put(batch(&sql.dedups, &rows.dedups, Fewer::Raced("another node took the same message")));
-        put(batch(&sql.process_keys, &rows.process_keys, Fewer::Raced("another node took the same process")));
-        put((
-            &sql.settle,
-            vec![&rows.settled],
-            rows.settled.len(),
-            Fewer::Refused("its inbox row does not wait: it was settled before, or never stored"),
-        ));
-        put((
-            &sql.move_tails,
-            vec![&partitions, &epochs, &offsets, &heads],
-            partitions.len(),
-            Fewer::Raced("a lease moved though it was locked"),
-        ));
-        put(batch(&sql.processes, &rows.processes, Fewer::Refused("its number is that of another process")));
-        put(batch(&sql.states, &rows.states, Fewer::Raced("a process moved though its partition was locked")));
-        put(batch(&sql.payloads, &rows.payloads, Fewer::Fine));
-        put(batch(&sql.effects, &rows.effects, Fewer::Refused("an effect would change its name, or its generation fall")));
-        put(batch(&sql.timers, &rows.timers, Fewer::Fine));
-        let (numbers, names) = &rows.cancelled_timers;
-        put((&sql.cancel_timers, vec![numbers, names], names.len(), Fewer::Fine));
-        put(batch(&sql.exceptions, &rows.exceptions, Fewer::Fine));
-        let (numbers, names) = &rows.closed_exceptions;
-        put((&sql.close_exceptions, vec![numbers, names], names.len(), Fewer::Fine));
-        put(batch(&sql.identities, &rows.identities, Fewer::Refused("an identity belongs to another process")));
-        put(batch(&sql.messages, &rows.messages, Fewer::Fine));
-        put(batch(&sql.waitings, &rows.waitings, Fewer::Fine));
-        put(batch(&sql.links, &rows.links, Fewer::Fine));
-        put(batch(&sql.cursors, &cursors, Fewer::Fine));
-        put(batch(&sql.pins, &rows.pins, Fewer::Fine));
         let name = audit::OWN_ROWS;
-        put((&sql.set_meta, vec![&name, &own], usize::from(stage.audited), Fewer::Fine));
-        // Last, since another store of the same shard waits for it.
-        put(batch(&sql.tallies, &tallies, Fewer::Fine));
+        let (timer_nos, timer_names) = &rows.cancelled_timers;
+        let (exception_nos, exception_names) = &rows.closed_exceptions;
+        let mut steps = vec![
+            Step::batch(&sql.keys, &rows.keys, Fewer::Fine),
+            Step::batch(&sql.dedups, &rows.dedups, Fewer::Raced("another node took the same message")),
+            Step::batch(&sql.process_keys, &rows.process_keys, Fewer::Raced("another node took the same process")),
+            Step {
+                statement: &sql.settle,
+                values: vec![&rows.settled],
+                rows: rows.settled.len(),
+                fewer: Fewer::Refused("its inbox row does not wait: it was settled before, or never stored"),
+            },
+            Step {
+                statement: &sql.move_tails,
+                values: vec![&partitions, &epochs, &offsets, &heads],
+                rows: partitions.len(),
+                fewer: Fewer::Raced("a lease moved though it was locked"),
+            },
+            Step::batch(&sql.processes, &rows.processes, Fewer::Refused("its number is that of another process")),
+            Step::batch(&sql.states, &rows.states, Fewer::Raced("a process moved though its partition was locked")),
+            Step::batch(&sql.payloads, &rows.payloads, Fewer::Fine),
+            Step::batch(&sql.effects, &rows.effects, Fewer::Refused("an effect would change its name, or its generation fall")),
+            Step::batch(&sql.timers, &rows.timers, Fewer::Fine),
+            Step {
+                statement: &sql.cancel_timers,
+                values: vec![timer_nos, timer_names],
+                rows: timer_nos.len(),
+                fewer: Fewer::Fine,
+            },
+            Step::batch(&sql.exceptions, &rows.exceptions, Fewer::Fine),
+            Step {
+                statement: &sql.close_exceptions,
+                values: vec![exception_nos, exception_names],
+                rows: exception_nos.len(),
+                fewer: Fewer::Fine,
+            },
+            Step::batch(&sql.identities, &rows.identities, Fewer::Refused("an identity belongs to another process")),
+            Step::batch(&sql.messages, &rows.messages, Fewer::Fine),
+            Step::batch(&sql.waitings, &rows.waitings, Fewer::Fine),
+            Step::batch(&sql.links, &rows.links, Fewer::Fine),
+            Step::batch(&sql.cursors, &cursors, Fewer::Fine),
+            Step::batch(&sql.pins, &rows.pins, Fewer::Fine),
+            Step { statement: &sql.set_meta, values: vec![&name, &own], rows: usize::from(stage.audited), fewer: Fewer::Fine },
+            // Last, since another store of the same shard waits for it.
+            Step::batch(&sql.tallies, &tallies, Fewer::Fine),
+        ];
+        steps.retain(|step| step.rows > 0);
 
         let mut running: Vec<Running<'_>> = Vec::with_capacity(steps.len() + 1);
         for step in &steps {
             running.push(Box::pin(client.execute(step.statement, &step.values)));
         }
         running.push(Box::pin(async { client.batch_execute(UNTIL_DONE).await.map(|()| 0) }));
-        let mut written = together(running).await;
-        // All of them, also this one: after an error the server would take the commit for an order to undo, and say so to nobody.
-        if let Some(last) = written.pop() {
-            let failed = written.iter_mut().position(|written| written.is_err());
-            match failed {
-                Some(first) => written.swap_remove(first).map(|_| ())?,
-                None => last.map(|_| ())?,
-            }
-        }
+        let mut done = together(running).await.into_iter();
+        let written = done.by_ref().take(steps.len()).collect::<Result<Vec<_>, _>>()?;
+        // This one too: after an error the server would take the commit for an order to undo, and say so to nobody.
+        done.try_for_each(|last| last.map(|_| ()))?;
         for (step, written) in steps.iter().zip(written) {
-            if written? == step.rows as u64 {
+            if written == step.rows as u64 {
                 continue;
             }
             match step.fewer {

@@ -12,8 +12,9 @@ pub const HELP: &str = "\
 usage: cargo xtask test [--fast]
 
 Format, lints, tidy, the whole test suite, generated files, then the peer steps
-(other people's software, in short form). Installs missing Debian packages for
-the peers when run as root, and says what to install otherwise.
+(other people's software, in short form). Installs missing Debian packages (a
+PostgreSQL for the tests, more for the peers) when run as root, and says what to
+install otherwise.
 
   --fast   leave the peers out";
 
@@ -37,6 +38,7 @@ fn lints() -> Result<(), String> {
 
 /// nextest where it is installed (it runs test binaries side by side), cargo's own runner elsewhere.
 fn tests() -> Result<(), String> {
+    packages::ensure(packages::FOR_TESTS)?;
     if process::is_on_path("cargo-nextest") {
         process::run_cargo(&["nextest", "run", "--workspace"])
     } else {

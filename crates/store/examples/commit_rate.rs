@@ -1,35 +1,45 @@
 //! What a transition costs: CPU time and bytes written, for orders of eight small transitions, many in flight at once.
 //!
-//!     cargo run --release -p crossdock-store --example commit_rate -- [ORDERS] [IN_FLIGHT]
+//!     cargo run --release -p crossdock-store --example commit_rate -- [ORDERS] [IN_FLIGHT] [URL]
+//!
+//! With the address of an empty PostgreSQL database (`postgresql://...`) it measures that store: the CPU time is the client's then, and
+//! the server's is to be looked at there.
 //!
 //! It measures the store and the sealing, nothing else: no HTTP, no flow. Compare runs of one sitting only.
 
 use crossdock_canonical::{Operation, SystemName, Timestamp};
 use crossdock_store::{
-    Accepted, Addressee, EffectRow, EffectState, InboxId, Intake, Options, Payload, PayloadHash, Priority, ProcessKey,
-    ProcessRow, Reply, SqliteStore, Store, StoreError, SummaryRow, Transition, TransitionId, conformance::wait,
+    Accepted, Addressee, EffectRow, EffectState, InboxId, Intake, KeySource, Options, Payload, PayloadHash, PostgresOptions,
+    PostgresStore, Priority, ProcessKey, ProcessRow, Reply, SqliteStore, Store, StoreError, SummaryRow, Transition, TransitionId,
+    conformance::wait,
 };
 use std::{collections::VecDeque, fs, sync::Arc};
 
 const EFFECTS: u32 = 6;
 
 fn main() -> Result<(), StoreError> {
-    let mut arguments = std::env::args().skip(1).filter_map(|text| text.parse::<u64>().ok());
-    let (orders, in_flight) = (arguments.next().unwrap_or(20_000), arguments.next().unwrap_or(64));
+    let mut arguments = std::env::args().skip(1);
+    let mut number = |otherwise| arguments.next().and_then(|text| text.parse::<u64>().ok()).unwrap_or(otherwise);
+    let (orders, in_flight) = (number(20_000), number(64));
+    let url = arguments.next();
     let folder = std::env::current_dir().unwrap_or_default().join(format!("commit-rate-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder to write in");
-    let store = SqliteStore::open(&Options::new(folder.join("hub.db")))?;
+    let store: Box<dyn Store> = match url {
+        None => Box::new(SqliteStore::open(&Options::new(folder.join("hub.db")))?),
+        Some(url) => Box::new(PostgresStore::open(&PostgresOptions::new(url, KeySource::Given([1; 32])))?),
+    };
     wait(store.lease("bench", Timestamp(0)))?;
 
-    let before = Usage::now();
-    let transitions = run(&store, orders, in_flight)?;
-    let used = Usage::now() - before;
+    let (before, start) = (Usage::now(), stopwatch());
+    let transitions = run(&*store, orders, in_flight)?;
+    let (used, took) = (Usage::now() - before, start.elapsed().as_secs_f64());
     drop(store);
     let size: u64 =
         fs::read_dir(&folder).expect("the folder").flatten().filter_map(|file| file.metadata().ok()).map(|of| of.len()).sum();
     let _ = fs::remove_dir_all(&folder);
 
     println!("{orders} orders, {transitions} transitions, {in_flight} in flight");
+    println!("{:.0} orders/s, {:.0} transitions/s", orders as f64 / took, transitions as f64 / took);
     println!("CPU: {:.1} us a transition, {:.1} us an order", used.cpu_us / transitions as f64, used.cpu_us / orders as f64);
     println!(
         "written: {:.0} bytes an order to files, {:.0} to the disk",
@@ -52,7 +62,12 @@ enum Waiting<'a> {
     Commit(Reply<'a, crossdock_store::Committed>),
 }
 
-fn run(store: &SqliteStore, orders: u64, in_flight: u64) -> Result<u64, StoreError> {
+#[expect(clippy::disallowed_methods, reason = "it measures how long the store takes")]
+fn stopwatch() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+fn run(store: &dyn Store, orders: u64, in_flight: u64) -> Result<u64, StoreError> {
     let mut next = 0;
     let mut transitions = 0;
     let mut running: VecDeque<(Life, Waiting<'_>)> = VecDeque::new();

@@ -1,20 +1,24 @@
 //! What the hub remembers, and what it promises about that (design section 3): one transaction a transition, acknowledged means on
-//! disk, nothing twice. SQLite is the embedded default; a memory store serves simulation; both pass `conformance`.
+//! disk, nothing twice. SQLite is the embedded default, PostgreSQL serves several nodes, a memory store serves simulation; all pass `conformance`.
 //!
 //! The engine decides, the store only keeps: no retry, no business rule lives here.
 
 mod audit;
+mod codes;
 pub mod conformance;
 pub mod crash;
 mod entropy;
 pub mod memory;
 mod model;
+pub mod postgres;
 mod read;
+mod request;
 pub mod sqlite;
 mod vault;
 
 pub use memory::{Fault, MemoryStore};
 pub use model::*;
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use read::*;
 pub use sqlite::{Durability, Options, SqliteStore};
 pub use vault::KeySource;
@@ -48,6 +52,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Inbox rows not yet folded, oldest first, after `after`, for any partition of `partitions` (empty: all).
     fn inbox(&self, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>>;
+
+    /// Resolves when another node may have stored inbox rows, at the latest after a while: then it is time to read `inbox`. One task
+    /// may wait at a time. It never resolves for a store of one node, whose callers know what they stored.
+    fn arrivals(&self) -> Reply<'_, ()> {
+        Box::pin(std::future::pending())
+    }
 
     /// Effects that are due for the dispatcher, of one system, most urgent class first, at most `limit`.
     fn due_effects(&self, system: &str, before: crossdock_canonical::Timestamp, limit: usize) -> Reply<'_, Vec<DueEffect>>;

@@ -9,7 +9,6 @@ mod open;
 mod options;
 mod pool;
 mod reads;
-mod request;
 mod rows;
 mod verify;
 mod views;
@@ -20,11 +19,12 @@ pub use options::{Durability, Options};
 use crate::{
     Accepted, AuditRow, AuditVerdict, Committed, Counts, CursorWrite, DueEffect, DueTimer, ExceptionQuery, ExceptionView,
     InboxId, InboxRow, Intake, JournalRow, Lease, Loaded, PARTITIONS, PayloadHash, ProcessDetail, ProcessKey, ProcessQuery,
-    ProcessView, ReadStore, Reply, Store, StoreError, Transition, TransitionId, vault::Vault,
+    ProcessView, ReadStore, Reply, Store, StoreError, Transition, TransitionId,
+    request::{Answer, Op, Request, SealedIntake, SealedTransition},
+    vault::Vault,
 };
 use crossdock_canonical::Timestamp;
 use pool::{Pool, Reader};
-use request::{Answer, Op, Request, SealedIntake, SealedTransition};
 use rusqlite::{Connection, OptionalExtension};
 use std::{
     fs::File,

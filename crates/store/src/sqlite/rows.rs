@@ -1,8 +1,9 @@
 //! Columns to rows and back.
 
 use crate::{
-    Addressee, EffectRow, EffectState, ExceptionRow, PayloadHash, Priority, ProcessKey, ProcessRow, SummaryRow,
+    Addressee, EffectRow, EffectState, ExceptionRow, PayloadHash, ProcessKey, ProcessRow, SummaryRow,
     audit::{hex, unhex},
+    codes::{priority_of, state_of},
 };
 use crossdock_canonical::{SystemName, Timestamp};
 use rusqlite::{
@@ -47,44 +48,8 @@ impl FromSql for PayloadHash {
     }
 }
 
-pub(super) fn priority_code(priority: Priority) -> i64 {
-    match priority {
-        Priority::Pickup => 0,
-        Priority::Express => 1,
-        Priority::Standard => 2,
-        Priority::Bulk => 3,
-    }
-}
-
-fn priority(code: i64) -> Priority {
-    match code {
-        0 => Priority::Pickup,
-        1 => Priority::Express,
-        2 => Priority::Standard,
-        _ => Priority::Bulk,
-    }
-}
-
-/// The open states are the codes below 4; the schema's index counts on it.
-pub(super) fn state_code(state: EffectState) -> i64 {
-    match state {
-        EffectState::Pending => 0,
-        EffectState::Accepted => 1,
-        EffectState::Unknown => 2,
-        EffectState::Parked => 3,
-        EffectState::Done => 4,
-        EffectState::Refused => 5,
-        EffectState::Skipped => 6,
-        EffectState::Reversed => 7,
-    }
-}
-
 pub(super) fn state(code: i64) -> rusqlite::Result<EffectState> {
-    usize::try_from(code)
-        .ok()
-        .and_then(|code| EffectState::ALL.get(code))
-        .copied()
-        .ok_or_else(|| wrong("effect state", &code.to_string()))
+    state_of(code).ok_or_else(|| wrong("effect state", &code.to_string()))
 }
 
 /// A stored value that this program cannot have written.
@@ -113,7 +78,7 @@ pub(super) fn process_row(row: &Row<'_>, at: usize) -> rusqlite::Result<ProcessR
         policy: row.get::<_, Expanded>(at + 3)?.0,
         document: row.get(at + 4)?,
         subject: row.get(at + 5)?,
-        priority: priority(row.get(at + 6)?),
+        priority: priority_of(row.get(at + 6)?),
         opened_at: time(row, at + 7)?,
         summary: SummaryRow {
             channel: row.get(at + 8)?,
@@ -180,66 +145,9 @@ pub(super) fn process_key(row: &Row<'_>, at: usize) -> rusqlite::Result<ProcessK
     Ok(ProcessKey { kind: row.get(at)?, key: row.get(at + 1)? })
 }
 
-/// `(to_system, to_kind, to_key)`.
-pub(super) fn addressee_columns(to: &Addressee) -> (Option<&str>, &str, &str) {
-    match to {
-        Addressee::Process(process) => (None, &process.kind, &process.key),
-        Addressee::Theirs { system, kind, id } => (Some(system.as_str()), kind, id),
-    }
-}
-
 pub(super) fn addressee(row: &Row<'_>, at: usize) -> rusqlite::Result<Addressee> {
     Ok(match row.get::<_, Option<Arc<str>>>(at)? {
         None => Addressee::Process(process_key(row, at + 1)?),
         Some(system) => Addressee::Theirs { system: SystemName::new(system), kind: row.get(at + 1)?, id: row.get(at + 2)? },
     })
-}
-
-/// Message ids up to this long are kept as they are, so that ids that rise stay neighbors in the index and few pages change.
-const ID_WHOLE: usize = 40;
-const ID_BEGINNING: usize = 24;
-
-/// The form a message id is remembered in. A shortened one is longer than any whole one, so the two never meet.
-pub(super) fn dedup_id(id: &str) -> Vec<u8> {
-    use sha2::{Digest, Sha256};
-    let bytes = id.as_bytes();
-    if bytes.len() <= ID_WHOLE {
-        return bytes.to_vec();
-    }
-    let mut short = Vec::with_capacity(ID_WHOLE + 1);
-    short.extend_from_slice(&bytes[..ID_BEGINNING]);
-    short.push(0);
-    short.extend_from_slice(&Sha256::digest(bytes)[..16]);
-    short
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_of_states_are_their_places_and_open_ones_come_first() {
-        for (place, of) in EffectState::ALL.into_iter().enumerate() {
-            assert_eq!(state_code(of), place as i64);
-            assert_eq!(state(place as i64).ok(), Some(of));
-            assert_eq!(of.is_open(), place < 4, "{of:?}");
-        }
-        assert!(state(8).is_err());
-    }
-
-    #[test]
-    fn every_priority_is_read_back() {
-        for of in [Priority::Pickup, Priority::Express, Priority::Standard, Priority::Bulk] {
-            assert_eq!(priority(priority_code(of)), of);
-        }
-    }
-
-    #[test]
-    fn long_message_ids_are_told_apart_and_never_taken_for_short_ones() {
-        let long = |end: &str| format!("{}{end}", "x".repeat(60));
-        assert_ne!(dedup_id(&long("a")), dedup_id(&long("b")));
-        assert_eq!(dedup_id(&long("a")).len(), ID_WHOLE + 1);
-        assert_eq!(dedup_id("evt_1"), b"evt_1");
-        assert_eq!(dedup_id(&"y".repeat(ID_WHOLE)).len(), ID_WHOLE);
-    }
 }

@@ -82,11 +82,11 @@ impl Keys {
     }
 
     /// To be taken before a key's row is read, and given to `load_key`.
-    pub(super) fn destructions(&self) -> u64 {
+    pub(crate) fn destructions(&self) -> u64 {
         self.destructions.load(Ordering::Acquire)
     }
 
-    pub(super) fn cached(&self, no: u64) -> Option<Arc<SubjectKey>> {
+    pub(crate) fn cached(&self, no: u64) -> Option<Arc<SubjectKey>> {
         self.lock().by_no.get(&no).cloned()
     }
 

@@ -12,7 +12,7 @@ mod keys;
 mod seal;
 
 pub(crate) use keys::{Keys, SubjectKey};
-pub(crate) use seal::{Place, Sealed};
+pub(crate) use seal::{KeyRow, Place, Sealed, key_no};
 
 use crate::{StoreError, entropy};
 use aes_gcm::{

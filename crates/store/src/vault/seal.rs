@@ -65,6 +65,12 @@ impl<'a> From<&'a Intake> for Place<'a> {
     }
 }
 
+/// The number of the key that a body was sealed under, when it has to be fetched.
+pub(crate) fn key_no(sealed: &[u8]) -> Option<u64> {
+    let bytes = sealed.get(6..14)?;
+    Some(bytes.iter().rev().fold(0_u64, |no, byte| no << 8 | u64::from(*byte)))
+}
+
 impl Vault {
     pub(crate) fn seal(&self, subject: &Arc<str>, place: &Place<'_>, clear: &[u8]) -> Result<Sealed, StoreError> {
         let key = self.key_for(subject)?;
@@ -100,6 +106,20 @@ impl Vault {
     where
         StoreError: From<E>,
     {
+        self.open_fetched(self.keys.destructions(), place, sealed, row)
+    }
+
+    /// The same, with key rows that were fetched before: after `destructions` had the value given.
+    pub(crate) fn open_fetched<E>(
+        &self,
+        destructions: u64,
+        place: &Place<'_>,
+        sealed: &[u8],
+        row: impl FnOnce(u64) -> Result<Option<KeyRow>, E>,
+    ) -> Result<Option<Arc<[u8]>>, StoreError>
+    where
+        StoreError: From<E>,
+    {
         let damaged = || StoreError::Damaged("a sealed body does not open: it was changed or moved".into());
         let (header, rest) = sealed.split_at_checked(HEADER).ok_or_else(damaged)?;
         if header[0] != VERSION {
@@ -107,7 +127,6 @@ impl Vault {
         }
         let number = |range: std::ops::Range<usize>| header[range].iter().rev().fold(0_u64, |n, byte| n << 8 | u64::from(*byte));
         let (clear_len, no) = (number(2..6) as usize, number(6..14));
-        let destructions = self.keys.destructions();
         let key = match self.keys.cached(no) {
             Some(key) => key,
             None => match row(no)? {

@@ -1,64 +1,15 @@
 //! What only a file can show: reopening, locks, keys, retention, and hands that tamper with it.
 
-use crate::folder::Folder;
-use crossdock_canonical::{Duration, SystemName, Timestamp};
+use crate::{
+    folder::Folder,
+    orders::{order, placed, step},
+};
+use crossdock_canonical::{Duration, Timestamp};
 use crossdock_store::{
-    Accepted, Addressee, AuditVerdict, InboxId, Intake, KeySource, Options, Payload, PayloadHash, Priority, ProcessKey,
-    ProcessRow, ReadStore, SqliteStore, Store, StoreError, SummaryRow, Transition, TransitionId, conformance::wait,
+    Accepted, Addressee, AuditVerdict, InboxId, Intake, KeySource, Options, ReadStore, SqliteStore, Store, StoreError,
+    Transition, conformance::wait,
 };
 use rusqlite::Connection;
-use std::sync::Arc;
-
-fn order(number: u64) -> ProcessKey {
-    ProcessKey::new("order", &format!("sfcc/RefArch-DE/{number}"))
-}
-
-fn placed(number: u64) -> Intake {
-    Intake {
-        to: Addressee::Process(order(number)),
-        source: SystemName::new("storefront"),
-        message_id: Some(Arc::from(format!("evt-{number}"))),
-        kind: Arc::from("order.placed"),
-        actor: Arc::from("system:storefront"),
-        body: Arc::from(format!("order {number} of Erika Mustermann").into_bytes()),
-        subject: Arc::from(format!("guest:{number}")),
-        at: Timestamp(1_000),
-        starts: true,
-    }
-}
-
-fn step(number: u64, version: u64, epoch: u64) -> Transition {
-    let document = b"the document of Erika Mustermann".to_vec();
-    let hash = PayloadHash::of(&document);
-    Transition {
-        id: TransitionId(number << 8 | version),
-        process: order(number),
-        version,
-        epoch,
-        at: Timestamp(2_000),
-        actor: Arc::from("system:storefront"),
-        action: Arc::from("fold order.placed"),
-        settles: None,
-        record: Some(b"{\"events\":[]}".to_vec()),
-        row: ProcessRow {
-            state: Arc::from(&b"{}"[..]),
-            schema: 1,
-            logic: 1,
-            policy: Arc::from("policy-1"),
-            document: Some(hash),
-            subject: Arc::from(format!("guest:{number}")),
-            priority: Priority::Express,
-            opened_at: Timestamp(1_000),
-            summary: SummaryRow { status: Arc::from("open"), number: Arc::from(number.to_string()), ..SummaryRow::default() },
-        },
-        effects: Vec::new(),
-        timers: vec![(Arc::from("hold"), Some(Timestamp(5_000)))],
-        exceptions: Vec::new(),
-        messages: Vec::new(),
-        identities: Vec::new(),
-        payloads: if version == 0 { vec![Payload { hash, bytes: Arc::from(document) }] } else { Vec::new() },
-    }
-}
 
 /// Fills a store with a few orders of a few transitions each, and closes it.
 fn fill(folder: &Folder) -> String {

@@ -3,10 +3,8 @@
 use super::{Failure, Known, Staged, Writer};
 use crate::{
     Accepted, Addressee, CursorWrite, InboxId,
-    sqlite::{
-        request::{Answer, SealedIntake},
-        rows::{addressee_columns, dedup_id},
-    },
+    codes::{addressee_columns, dedup_id},
+    request::{Answer, SealedIntake},
 };
 use rusqlite::OptionalExtension;
 

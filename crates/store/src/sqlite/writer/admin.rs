@@ -4,7 +4,7 @@ use super::{Failure, Staged, Writer, journal::Entry};
 use crate::{
     CursorWrite, Lease, PARTITIONS, TransitionId,
     audit::{self, Deed},
-    sqlite::request::Answer,
+    request::Answer,
 };
 use crossdock_canonical::Timestamp;
 

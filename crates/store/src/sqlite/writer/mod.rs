@@ -14,12 +14,10 @@ mod transition;
 
 pub(super) use tail::{MARK_EVERY, own_rows};
 
-use super::{
-    error::Failure,
-    request::{Answer, Op, Request},
-};
+use super::error::Failure;
 use crate::{
     ProcessKey, StoreError,
+    request::{Answer, Op, Request},
     vault::{SubjectKey, Vault},
 };
 use rusqlite::{Connection, OptionalExtension};
@@ -66,7 +64,7 @@ struct Known {
     status: Arc<str>,
     stage: Arc<str>,
     /// Digest of what is told once of it; 0 when that is not known, and must be told again.
-    told: u64,
+    told: i64,
 }
 
 impl Known {

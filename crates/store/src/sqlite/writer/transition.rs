@@ -2,18 +2,14 @@
 
 use super::{Failure, Known, Staged, Writer, accept::Taken, journal::Entry};
 use crate::{
-    Committed, InboxId, ProcessRow, StoreError, SummaryRow, Transition,
+    Committed, InboxId, StoreError, Transition,
     audit::Deed,
-    sqlite::{
-        request::{Answer, SealedTransition},
-        rows::{Compact, priority_code, state_code},
-    },
+    codes::{priority_code, state_code, told},
+    request::{Answer, SealedTransition},
+    sqlite::rows::Compact,
 };
 use rusqlite::params;
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 /// Binds and runs a statement with more columns than a tuple can have.
 macro_rules! run {
@@ -244,16 +240,6 @@ impl Writer<'_> {
         }
         Ok(())
     }
-}
-
-/// A digest of what is told once of a process, to see when it has changed after all. Never 0.
-fn told(row: &ProcessRow) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let ProcessRow { state: _, schema: _, logic, policy, document: _, subject, priority, opened_at, summary } = row;
-    let SummaryRow { channel, site, number, market, stage: _, status: _, waiting_for: _, total, currency } = summary;
-    (logic, policy, subject, priority, opened_at).hash(&mut hasher);
-    (channel, site, number, market, total, currency).hash(&mut hasher);
-    hasher.finish().max(1)
 }
 
 fn refused(reason: String) -> Failure {

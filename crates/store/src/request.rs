@@ -9,12 +9,12 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-pub(super) struct Request {
-    pub(super) op: Op,
-    pub(super) reply: oneshot::Sender<Result<Answer, StoreError>>,
+pub(crate) struct Request {
+    pub(crate) op: Op,
+    pub(crate) reply: oneshot::Sender<Result<Answer, StoreError>>,
 }
 
-pub(super) enum Op {
+pub(crate) enum Op {
     Accept {
         rows: Vec<SealedIntake>,
         cursor: Option<CursorWrite>,
@@ -53,7 +53,7 @@ pub(super) enum Op {
 
 impl Op {
     /// The keys that what it stores was sealed under.
-    pub(super) fn keys(&self) -> Box<dyn Iterator<Item = &Arc<SubjectKey>> + '_> {
+    pub(crate) fn keys(&self) -> Box<dyn Iterator<Item = &Arc<SubjectKey>> + '_> {
         match self {
             Self::Accept { rows, .. } => Box::new(rows.iter().map(|row| &row.body.key)),
             Self::Commit(transition) => Box::new(
@@ -70,7 +70,25 @@ impl Op {
     }
 }
 
-pub(super) enum Answer {
+impl Op {
+    /// About how many bytes it writes: its bodies, records and states.
+    pub(crate) fn bytes(&self) -> usize {
+        let sealed = |rows: &[SealedIntake]| rows.iter().map(|row| row.body.bytes.len()).sum::<usize>();
+        match self {
+            Self::Accept { rows, .. } => sealed(rows),
+            Self::Commit(transition) => {
+                let payloads: usize = transition.payloads.iter().map(|sealed| sealed.bytes.len()).sum();
+                let plain = &transition.plain;
+                payloads + sealed(&transition.messages) + plain.row.state.len() + plain.record.as_ref().map_or(0, Vec::len)
+            }
+            Self::SetCursor(write) => write.body.len(),
+            Self::PutPin { body, .. } => body.len(),
+            Self::WasCommitted { .. } | Self::Lease { .. } | Self::Audit { .. } | Self::Erase { .. } | Self::Sweep { .. } => 0,
+        }
+    }
+}
+
+pub(crate) enum Answer {
     Accepted(Vec<Accepted>),
     Committed(Committed),
     Found(Option<Committed>),
@@ -80,30 +98,30 @@ pub(super) enum Answer {
     Done,
 }
 
-pub(super) struct SealedIntake {
-    pub(super) intake: Intake,
-    pub(super) body: Sealed,
+pub(crate) struct SealedIntake {
+    pub(crate) intake: Intake,
+    pub(crate) body: Sealed,
 }
 
 impl SealedIntake {
-    pub(super) fn new(vault: &Vault, intake: Intake) -> Result<Self, StoreError> {
+    pub(crate) fn new(vault: &Vault, intake: Intake) -> Result<Self, StoreError> {
         let body = vault.seal(&intake.subject, &Place::from(&intake), &intake.body)?;
         Ok(Self { intake, body })
     }
 }
 
-pub(super) struct SealedTransition {
+pub(crate) struct SealedTransition {
     /// Without its messages, which are sealed below.
-    pub(super) plain: Transition,
-    pub(super) partition: u16,
-    pub(super) record_hash: Option<[u8; 32]>,
+    pub(crate) plain: Transition,
+    pub(crate) partition: u16,
+    pub(crate) record_hash: Option<[u8; 32]>,
     /// In the order of the payloads of `plain`.
-    pub(super) payloads: Vec<Sealed>,
-    pub(super) messages: Vec<SealedIntake>,
+    pub(crate) payloads: Vec<Sealed>,
+    pub(crate) messages: Vec<SealedIntake>,
 }
 
 impl SealedTransition {
-    pub(super) fn new(vault: &Vault, mut plain: Transition) -> Result<Self, StoreError> {
+    pub(crate) fn new(vault: &Vault, mut plain: Transition) -> Result<Self, StoreError> {
         let payloads = plain
             .payloads
             .iter()

@@ -1,0 +1,116 @@
+//! How values stand in columns, the same in every store that writes columns.
+
+use crate::{Addressee, EffectState, Priority, ProcessRow, SummaryRow};
+use sha2::{Digest, Sha256};
+
+pub(crate) fn priority_code(priority: Priority) -> i64 {
+    match priority {
+        Priority::Pickup => 0,
+        Priority::Express => 1,
+        Priority::Standard => 2,
+        Priority::Bulk => 3,
+    }
+}
+
+pub(crate) fn priority_of(code: i64) -> Priority {
+    match code {
+        0 => Priority::Pickup,
+        1 => Priority::Express,
+        2 => Priority::Standard,
+        _ => Priority::Bulk,
+    }
+}
+
+/// The open states are the codes below 4; the schema's index counts on it.
+pub(crate) fn state_code(state: EffectState) -> i64 {
+    match state {
+        EffectState::Pending => 0,
+        EffectState::Accepted => 1,
+        EffectState::Unknown => 2,
+        EffectState::Parked => 3,
+        EffectState::Done => 4,
+        EffectState::Refused => 5,
+        EffectState::Skipped => 6,
+        EffectState::Reversed => 7,
+    }
+}
+
+pub(crate) fn state_of(code: i64) -> Option<EffectState> {
+    usize::try_from(code).ok().and_then(|code| EffectState::ALL.get(code)).copied()
+}
+
+/// `(to_system, to_kind, to_key)`.
+pub(crate) fn addressee_columns(to: &Addressee) -> (Option<&str>, &str, &str) {
+    match to {
+        Addressee::Process(process) => (None, &process.kind, &process.key),
+        Addressee::Theirs { system, kind, id } => (Some(system.as_str()), kind, id),
+    }
+}
+
+/// A digest of what is told once of a process, to see when it has changed after all. Never 0.
+pub(crate) fn told(row: &ProcessRow) -> i64 {
+    let ProcessRow { state: _, schema: _, logic, policy, document: _, subject, priority, opened_at, summary } = row;
+    let SummaryRow { channel, site, number, market, stage: _, status: _, waiting_for: _, total, currency } = summary;
+    let mut hash = Sha256::new();
+    hash.update(logic.to_le_bytes());
+    hash.update(priority_code(*priority).to_le_bytes());
+    hash.update(opened_at.0.to_le_bytes());
+    for text in [policy, subject, channel, site, number, market, total, currency] {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text.as_bytes());
+    }
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash.finalize()[..8]);
+    match i64::from_le_bytes(first) {
+        0 => 1,
+        digest => digest,
+    }
+}
+
+/// Message ids up to this long are kept as they are, so that ids that rise stay neighbors in the index and few pages change.
+const ID_WHOLE: usize = 40;
+const ID_BEGINNING: usize = 24;
+
+/// The form a message id is remembered in. A shortened one is longer than any whole one, so the two never meet.
+pub(crate) fn dedup_id(id: &str) -> Vec<u8> {
+    let bytes = id.as_bytes();
+    if bytes.len() <= ID_WHOLE {
+        return bytes.to_vec();
+    }
+    let mut short = Vec::with_capacity(ID_WHOLE + 1);
+    short.extend_from_slice(&bytes[..ID_BEGINNING]);
+    short.push(0);
+    short.extend_from_slice(&Sha256::digest(bytes)[..16]);
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_states_are_their_places_and_open_ones_come_first() {
+        for (place, of) in EffectState::ALL.into_iter().enumerate() {
+            assert_eq!(state_code(of), place as i64);
+            assert_eq!(state_of(place as i64), Some(of));
+            assert_eq!(of.is_open(), place < 4, "{of:?}");
+        }
+        assert!(state_of(8).is_none());
+    }
+
+    #[test]
+    fn every_priority_is_read_back() {
+        for of in [Priority::Pickup, Priority::Express, Priority::Standard, Priority::Bulk] {
+            assert_eq!(priority_of(priority_code(of)), of);
+        }
+    }
+
+    #[test]
+    fn long_message_ids_are_told_apart_and_never_taken_for_short_ones() {
+        let long = |end: &str| format!("{}{end}", "x".repeat(60));
+        assert_ne!(dedup_id(&long("a")), dedup_id(&long("b")));
+        assert_eq!(dedup_id(&long("a")).len(), ID_WHOLE + 1);
+        assert_eq!(dedup_id("evt_1"), b"evt_1");
+        assert_eq!(dedup_id(&"y".repeat(ID_WHOLE)).len(), ID_WHOLE);
+    }
+}

@@ -9,6 +9,7 @@ mod browser;
 mod commerce_sdk;
 mod console;
 mod localstripe;
+mod postgres;
 mod program;
 pub mod screenshot;
 
@@ -18,7 +19,7 @@ pub const HELP: &str = "\
 usage: cargo xtask peers [NAME ...]
 
 Runs the peer steps alone, or those whose name holds one of the words given:
-commerce-sdk, localstripe, Chromium, Tryton. `cargo xtask test` runs all.";
+commerce-sdk, localstripe, PostgreSQL, Chromium, Tryton. `cargo xtask test` runs all.";
 
 /// One peer step.
 pub struct Peer {
@@ -34,6 +35,7 @@ pub struct Peer {
 pub const PEERS: &[Peer] = &[
     Peer { name: "peer: commerce-sdk", needs: commerce_sdk::NEEDS, run: commerce_sdk::run },
     Peer { name: "peer: localstripe", needs: localstripe::NEEDS, run: localstripe::run },
+    Peer { name: "peer: PostgreSQL", needs: postgres::NEEDS, run: postgres::run },
     Peer { name: "peer: Chromium", needs: console::NEEDS, run: console::run },
     Peer { name: "peer: Tryton", needs: tryton::NEEDS, run: tryton::run },
 ];

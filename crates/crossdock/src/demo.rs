@@ -5,7 +5,7 @@ mod faults;
 mod judge;
 mod panel;
 
-use crate::{exit, fixture, hub, run};
+use crate::{exit, fixture, hub, run, stores};
 use crossdock_canonical::Duration;
 use crossdock_engine::{
     CommandRequest, Hub,
@@ -14,7 +14,7 @@ use crossdock_engine::{
         clock::{self, Clock},
     },
 };
-use crossdock_landscape::Landscape;
+use crossdock_landscape::{Landscape, StoreConfig};
 use crossdock_server::{
     App, Auth, Principals,
     auth::roles::{Role, Sites},
@@ -23,7 +23,7 @@ use crossdock_simulators::{
     Config, Expectation, World,
     serve::{self, Running as Systems},
 };
-use crossdock_store::{ProcessKey, sqlite::SqliteStore};
+use crossdock_store::{FullStore, ProcessKey};
 use crossdock_value::{Value, value};
 use std::{
     net::SocketAddr,
@@ -56,6 +56,9 @@ pub struct Args {
     /// Keep the store in this folder instead of a temporary one.
     #[arg(long)]
     data: Option<PathBuf>,
+    /// Keep the store in this empty PostgreSQL database instead of a file, such as postgresql://user@127.0.0.1:5432/demo.
+    #[arg(long, value_name = "URL")]
+    postgres: Option<String>,
     /// Run on this landscape instead of the demo's own. Systems whose address is `${env:CROSSDOCK_NAME_URL}` are simulated, the
     /// others must be up.
     #[arg(long, value_name = "DIR")]
@@ -69,7 +72,7 @@ const DEMO_KEY: &str = "demo";
 pub struct Demo {
     pub hub: Arc<Running>,
     pub systems: Arc<Systems>,
-    pub store: Arc<SqliteStore>,
+    pub store: Arc<dyn FullStore>,
     /// Systems of the landscape that are real ones: nobody keeps a ledger of them here.
     pub real: Vec<String>,
     pub channel: String,
@@ -145,8 +148,10 @@ async fn start(args: &Args, folder: &Path) -> Result<Demo, String> {
     let poll = Duration::millis(if args.orders.is_some() { 200 } else { 1_000 });
     let wiring = hub::wire(&landscape, &environment, Some(poll)).map_err(|e| e.to_string())?;
 
-    let path = folder.join("crossdock.db");
-    let store = Arc::new(SqliteStore::open(&crossdock_store::sqlite::Options::new(&path)).map_err(|e| e.to_string())?);
+    let store: Arc<dyn FullStore> = match &args.postgres {
+        Some(url) => stores::postgres(url, folder.join("crossdock.key"), None).map_err(|e| e.to_string())?,
+        None => stores::open(&StoreConfig::Sqlite { path: "crossdock.db".into() }, folder).map_err(|e| e.to_string())?,
+    };
     let mut core = crossdock_engine::core::Config::default();
     if args.orders.is_some() && args.faults.is_none() {
         // Nothing holds up what a notice belongs to; who waits for the verdict should not wait for strays.

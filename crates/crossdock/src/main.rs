@@ -15,6 +15,7 @@ mod run;
 mod schema;
 mod simulate;
 mod source;
+mod stores;
 mod trace;
 mod verify;
 

@@ -1,10 +1,8 @@
 //! `crossdock run`: a hub on a landscape.
 
-use crate::{exit, hub};
+use crate::{exit, hub, stores};
 use crossdock_engine::shell::{Options, Running, clock::Clock};
-use crossdock_landscape::StoreConfig;
 use crossdock_server::{App, Auth, Principals};
-use crossdock_store::sqlite::SqliteStore;
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 use tokio::net::TcpListener;
 
@@ -25,10 +23,8 @@ pub async fn run(args: Args) -> ExitCode {
         Err(error) => return exit::fault(error),
     };
     let node = landscape.node().clone();
-    let StoreConfig::Sqlite { path } = &node.store;
-    let path = if path.is_absolute() { path.clone() } else { args.landscape.join(path) };
-    let store = match SqliteStore::open(&crossdock_store::sqlite::Options::new(&path)) {
-        Ok(store) => Arc::new(store),
+    let store = match stores::open(&node.store, &args.landscape) {
+        Ok(store) => store,
         Err(error) => return exit::fault(error),
     };
     let wiring = match hub::wire(&landscape, &|name| std::env::var(name).ok(), None) {

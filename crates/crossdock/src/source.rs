@@ -2,7 +2,7 @@
 //!
 //! Both give the process API's answers, so that whatever is built on them has one form to read.
 
-use crate::{exit::Failure, hub, remote::Remote};
+use crate::{exit::Failure, hub, remote::Remote, stores};
 use crossdock_connect::http::percent;
 use crossdock_landscape::StoreConfig;
 use crossdock_server::api::wire;
@@ -73,7 +73,7 @@ impl Source {
         match (&args.url, &args.store) {
             (Some(url), _) => Ok(Self::Remote(Box::new(Remote::new(url, &key.key_env)?))),
             (None, Some(path)) => store(path),
-            (None, None) => store(&store_of(args.landscape.as_deref())?),
+            (None, None) => store_of(args.landscape.as_deref()),
         }
     }
 
@@ -170,7 +170,7 @@ fn broken(error: StoreError) -> Failure {
     Failure::fault(format!("the store cannot be read: {error}"))
 }
 
-fn store_of(landscape: Option<&Path>) -> Result<PathBuf, Failure> {
+fn store_of(landscape: Option<&Path>) -> Result<Source, Failure> {
     let folder = landscape.unwrap_or_else(|| Path::new("."));
     if landscape.is_none() && !folder.join("crossdock.yaml").is_file() {
         return Err(Failure::usage(
@@ -178,8 +178,14 @@ fn store_of(landscape: Option<&Path>) -> Result<PathBuf, Failure> {
         ));
     }
     let landscape = hub::landscape(folder).map_err(Failure::usage)?;
-    let StoreConfig::Sqlite { path } = &landscape.node().store;
-    Ok(if path.is_absolute() { path.clone() } else { folder.join(path) })
+    match &landscape.node().store {
+        StoreConfig::Sqlite { path } => store(&folder.join(path)),
+        // Hubs may run on it meanwhile.
+        config @ StoreConfig::Postgres { .. } => {
+            let opened = stores::open(config, folder).map_err(|error| Failure::fault(error.to_string()))?;
+            Ok(Source::Store(opened))
+        }
+    }
 }
 
 fn store(path: &Path) -> Result<Source, Failure> {

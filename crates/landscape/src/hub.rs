@@ -2,6 +2,7 @@
 
 use crate::{
     fault::Faults,
+    place::secret_text,
     read::{Section, count, duration, text, word},
     yaml::Node,
 };
@@ -28,6 +29,15 @@ pub struct NodeConfig {
 pub enum StoreConfig {
     /// One file, one hub.
     Sqlite { path: PathBuf },
+    /// One database, for more than one hub.
+    Postgres {
+        /// A reference to the address, which may hold a password.
+        url: Arc<str>,
+        /// The hub's own key, under which the keys of persons are wrapped; the same on every node.
+        key_file: PathBuf,
+        /// Certificates to trust besides the public ones, PEM.
+        certificates: Option<PathBuf>,
+    },
 }
 
 /// Where events go besides the hub's own stream.
@@ -81,10 +91,27 @@ pub(crate) fn read(root: &Node, faults: &mut Faults) -> Option<NodeConfig> {
 
 fn store(node: &Node, faults: &mut Faults) -> Option<StoreConfig> {
     let mut section = Section::open("store", node, faults)?;
-    section.need("kind", faults, word(&[("sqlite", ())]));
-    let path = section.need("path", faults, text);
+    let kind = section.need("kind", faults, word(&[("sqlite", Kind::Sqlite), ("postgres", Kind::Postgres)]));
+    let path = |text: Arc<str>| PathBuf::from(&*text);
+    let config = match kind {
+        Some(Kind::Sqlite) => section.need("path", faults, text).map(|file| StoreConfig::Sqlite { path: path(file) }),
+        Some(Kind::Postgres) => {
+            let url = section.need("url", faults, secret_text);
+            let key_file = section.need("key_file", faults, text).map(path);
+            let certificates = section.get("certificates", faults, text).map(path);
+            url.zip(key_file).map(|(url, key_file)| StoreConfig::Postgres { url, key_file, certificates })
+        }
+        // What else there is cannot be judged.
+        None => return None,
+    };
     section.close(faults);
-    Some(StoreConfig::Sqlite { path: PathBuf::from(&*path?) })
+    config
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Sqlite,
+    Postgres,
 }
 
 fn caps(node: &Node, faults: &mut Faults) -> Option<Caps> {

@@ -154,6 +154,13 @@ pub(crate) fn literal_secrets(node: &Node, faults: &mut Faults) {
     }
 }
 
+/// The text of a reference to a secret.
+pub(crate) fn secret_text(node: &Node, faults: &mut Faults) -> Option<Arc<str>> {
+    let before = faults.count();
+    secret(node, faults);
+    node.text().filter(|_| faults.count() == before).map(Arc::clone)
+}
+
 fn secret(node: &Node, faults: &mut Faults) {
     let begins = |mark: &str| node.text().is_some_and(|text| text.starts_with(mark));
     if begins("env:") || begins("file:") {

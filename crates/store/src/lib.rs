@@ -1,5 +1,6 @@
 //! What the hub remembers, and what it promises about that (design section 3): one transaction a transition, acknowledged means on
-//! disk, nothing twice. SQLite is the embedded default, PostgreSQL serves several nodes, a memory store serves simulation; all pass `conformance`.
+//! disk, nothing twice. SQLite is the embedded default, PostgreSQL serves several nodes, a memory store serves simulation;
+//! all pass `conformance`.
 //!
 //! The engine decides, the store only keeps: no retry, no business rule lives here.
 
@@ -24,6 +25,11 @@ pub use sqlite::{Durability, Options, SqliteStore};
 pub use vault::KeySource;
 
 use std::{future::Future, pin::Pin};
+
+/// A store as a whole: what the engine writes and what people read.
+pub trait FullStore: Store + ReadStore {}
+
+impl<S: Store + ReadStore> FullStore for S {}
 
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 

@@ -8,7 +8,7 @@ use crossdock_engine::{
     shell::clock::{self, Stopwatch},
 };
 use crossdock_simulators::{End, Expectation};
-use crossdock_store::{ExceptionQuery, ProcessQuery, ReadStore};
+use crossdock_store::{ExceptionQuery, ProcessQuery};
 use crossdock_verify::{HubView, Invariant, Options, Report, known_flows, parse_all, verify};
 use serde_json::json;
 use std::{

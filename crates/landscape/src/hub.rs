@@ -9,7 +9,7 @@ use crate::{
 use crossdock_canonical::Duration;
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -38,6 +38,17 @@ pub enum StoreConfig {
         /// Certificates to trust besides the public ones, PEM.
         certificates: Option<PathBuf>,
     },
+}
+
+impl StoreConfig {
+    /// Whether a file of the landscape's folder is the store's: it, and what it keeps beside it (`.key`, `.lock`, `-wal`, `-shm`).
+    pub(crate) fn owns(&self, file: &str) -> bool {
+        let begins = |path: &Path| path.to_str().is_some_and(|path| file.starts_with(path));
+        match self {
+            Self::Sqlite { path } => begins(path),
+            Self::Postgres { url: _, key_file, certificates } => begins(key_file) || certificates.as_deref().is_some_and(begins),
+        }
+    }
 }
 
 /// Where events go besides the hub's own stream.

@@ -4,7 +4,7 @@ use crate::{
     Known, Landscape,
     contract::{Contract, Contracts},
     fault::{Faults, Report},
-    hub,
+    hub::{self, StoreConfig},
     mapping::{self, Mapping},
     market::{self, Fragments, Market, Sites},
     ownership::{self, Ownership},
@@ -53,12 +53,12 @@ struct Loader<'a> {
 impl Loader<'_> {
     /// What could be read; where something could not, there is a fault, and nobody gets to see the rest.
     fn landscape(&mut self) -> Landscape {
-        self.strays();
         if !self.folder.files.contains_key("crossdock.yaml") {
             let file = self.faults.file("crossdock.yaml", "");
             self.faults.add(Faults::head(file), "missing_file", "a landscape needs a crossdock.yaml; is this the right folder?");
         }
         let node = self.top("crossdock.yaml").and_then(|root| hub::read(&root?, self.faults));
+        self.strays(&node.as_ref().map_or_else(|| hub::NodeConfig::default().store, |node| node.store.clone()));
 
         let mut world = World::default();
         let mut systems = self.systems(&mut world);
@@ -97,13 +97,13 @@ impl Loader<'_> {
         Landscape { node: node.unwrap_or_default(), systems, markets, ownership, schedules, contracts: Arc::new(contracts), hash }
     }
 
-    /// Files that no part of a landscape is read from: mistyped names would be silence.
-    fn strays(&mut self) {
-        for (path, why) in &self.folder.refused {
+    /// Files that no part of a landscape is read from: mistyped names would be silence. The store may lie among them.
+    fn strays(&mut self, store: &StoreConfig) {
+        for (path, why) in self.folder.refused.iter().filter(|(path, _)| !store.owns(path)) {
             let file = self.faults.file(path.clone(), "");
             self.faults.add(Faults::head(file), "unreadable_file", why.clone());
         }
-        for path in self.folder.files.keys() {
+        for path in self.folder.files.keys().filter(|path| !store.owns(path)) {
             let (message, suggestion) = match path.split_once('/') {
                 None if TOP.contains(&path.as_str()) => continue,
                 None => ("this file is no part of a landscape".to_owned(), valid(path, TOP.iter().copied())),

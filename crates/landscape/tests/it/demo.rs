@@ -157,3 +157,30 @@ fn checking_the_demo_finds_nothing() {
     assert!(report.is_clean(), "{}", report.render(false));
     assert_eq!(report.to_json(), "[]");
 }
+
+/// A hub that is started again finds its store in the folder.
+#[test]
+fn the_store_and_what_it_keeps_beside_it_are_no_part_of_the_landscape() {
+    let node = "name: test\nstore: {kind: sqlite, path: hub.db}\n";
+    let on_postgres = "name: test\nstore: {kind: postgres, url: 'env:DATABASE', key_file: hub.key, certificates: ca.pem}\n";
+    let bytes = [0xff_u8, 0xfe, 0x00];
+    let cases: [(&str, &[&str], &[&str]); 2] = [
+        (node, &["hub.db", "hub.db-wal", "hub.db-shm", "hub.db.key", "hub.db.lock"], &["other.db"]),
+        (on_postgres, &["hub.key", "ca.pem"], &["hub.db"]),
+    ];
+    for (node, own, strange) in cases {
+        for (files, found) in [(own, false), (strange, true)] {
+            let folder = std::env::temp_dir().join(format!("crossdock-landscape-{}-{found}-{}", std::process::id(), own.len()));
+            std::fs::create_dir_all(&folder).expect("a folder");
+            std::fs::write(folder.join("crossdock.yaml"), node).expect("it can be written");
+            for file in files {
+                std::fs::write(folder.join(file), bytes).expect("it can be written");
+            }
+            let told = check(&folder, &Known::ANYTHING).expect("it can be read").to_string();
+            std::fs::remove_dir_all(&folder).expect("it can be removed");
+            for file in files {
+                assert_eq!(told.contains(&format!("{file}:")), found, "{file}: {told}");
+            }
+        }
+    }
+}

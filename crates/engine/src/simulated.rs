@@ -492,6 +492,7 @@ fn name_of(input: &Input) -> &'static [u8] {
     match input {
         Input::Start => b"start",
         Input::Inbox(_) => b"inbox",
+        Input::Arrived => b"arrived",
         Input::InboxRead { .. } => b"inbox_read",
         Input::Loaded { .. } => b"loaded",
         Input::PinStored { .. } => b"pinned",

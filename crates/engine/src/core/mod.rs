@@ -82,6 +82,8 @@ pub enum Input {
     Start,
     /// A row that was just accepted.
     Inbox(InboxRow),
+    /// Another node may have accepted rows.
+    Arrived,
     /// The answer to `ReadInbox`.
     InboxRead {
         rows: Vec<InboxRow>,
@@ -347,6 +349,7 @@ impl Core {
         match input {
             Input::Start => self.start(now, out),
             Input::Inbox(row) => self.take_row(row, now, out),
+            Input::Arrived => self.inbox.behind = Some(InboxId(0)),
             Input::InboxRead { rows, complete } => self.inbox_read(rows, complete, now, out),
             Input::Loaded { process, result, pin } => self.loaded(process, result, pin, now, out),
             Input::PinStored { hash, result } => self.pin_stored(&hash, result, now, out),

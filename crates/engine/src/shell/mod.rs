@@ -7,6 +7,7 @@ pub mod client;
 pub mod clock;
 mod drive;
 mod intake;
+mod lookout;
 mod poll;
 pub mod schedule;
 mod waiting;
@@ -71,6 +72,8 @@ pub struct Running {
     counting: AtomicBool,
     /// Another node has taken over: this one writes and sends nothing any more.
     fenced: AtomicBool,
+    /// Why the store did not answer when it was asked last.
+    store_silent: RwLock<Option<String>>,
     /// One poll of a system at a time: its cursor goes forward only.
     polls: HashMap<SystemName, tokio::sync::Mutex<()>>,
     view: RwLock<View>,
@@ -122,6 +125,7 @@ impl Running {
             backlog: AtomicU64::new(0),
             counting: AtomicBool::new(false),
             fenced: AtomicBool::new(false),
+            store_silent: RwLock::default(),
             polls,
             view: RwLock::default(),
             stopping,
@@ -131,6 +135,7 @@ impl Running {
         tokio::spawn(run(hub.clone(), core, received, client.clone(), stopped.clone()));
         poll::start(&hub, &client, &stopped);
         schedule::start(&hub, &client, &stopped);
+        lookout::start(&hub, &stopped);
         Ok(hub)
     }
 
@@ -512,6 +517,9 @@ impl Hub for Running {
         }
         if *self.stopping.borrow() {
             return Err("shutting down".into());
+        }
+        if let Some(reason) = &*self.store_silent.read().unwrap_or_else(PoisonError::into_inner) {
+            return Err(format!("the store does not answer: {reason}"));
         }
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
         if view.inbox.1 {

@@ -5,7 +5,7 @@ use crate::toy::State;
 use crossdock_canonical::{Duration, SystemName, Timestamp};
 use crossdock_engine::{
     CommandRequest, Hub, HubError, OrderIntake, Wiring,
-    core::Config,
+    core::{Config, order_intake_of},
     shell::{Options, Running, clock, clock::Clock},
 };
 use crossdock_flows::Answer;
@@ -21,7 +21,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Lets calls through while it is open.
 struct Gate(watch::Sender<bool>);
@@ -50,6 +50,10 @@ struct Gated {
     inbox: Gate,
     /// Another node has the leases.
     taken: AtomicBool,
+    /// It does not answer.
+    gone: AtomicBool,
+    /// Told when another node stored messages.
+    arrived: Notify,
 }
 
 impl Store for Gated {
@@ -108,7 +112,17 @@ impl Store for Gated {
     }
 
     fn cursor(&self, name: &str) -> Reply<'_, Option<Vec<u8>>> {
+        if self.gone.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(StoreError::Unavailable("no connection".into())) });
+        }
         self.inner.cursor(name)
+    }
+
+    fn arrivals(&self) -> Reply<'_, ()> {
+        Box::pin(async {
+            self.arrived.notified().await;
+            Ok(())
+        })
     }
 
     fn set_cursor(&self, write: CursorWrite) -> Reply<'_, ()> {
@@ -127,7 +141,8 @@ impl Store for Gated {
 impl Gated {
     fn new() -> Arc<Self> {
         let (commit, accept, inbox) = (Gate::new(), Gate::new(), Gate::new());
-        Arc::new(Self { inner: Arc::new(MemoryStore::new()), commit, accept, inbox, taken: AtomicBool::new(false) })
+        let (taken, gone, arrived) = (AtomicBool::new(false), AtomicBool::new(false), Notify::new());
+        Arc::new(Self { inner: Arc::new(MemoryStore::new()), commit, accept, inbox, taken, gone, arrived })
     }
 
     async fn depth(&self) -> u64 {
@@ -192,6 +207,32 @@ async fn a_hub_whose_partitions_went_to_another_node_ends_and_says_so() {
     assert!(hub.readiness().is_err_and(|reason| reason.contains("another node")));
     assert!(matches!(hub.accept_order(order("2")).await, Err(HubError::Stopping)));
     assert_eq!(store.depth().await, 1, "what it accepted waits for the other node");
+}
+
+#[tokio::test]
+async fn what_another_node_took_in_is_folded_without_a_restart() {
+    let store = Gated::new();
+    let hub = hub(&store, Options::default()).await;
+    until("its start", async || hub.is_idle()).await;
+    for number in ["1", "2", "3"] {
+        let intake = order_intake_of(order(number), hub.now());
+        store.inner.accept(vec![intake], None).await.expect("the memory store answers");
+    }
+    store.arrived.notify_one();
+    until("the orders", async || store.depth().await == 0).await;
+    hub.accept_order(order("4")).await.expect("it is open");
+    until("its own order", async || store.depth().await == 0).await;
+}
+
+#[tokio::test]
+async fn a_hub_whose_store_does_not_answer_is_not_ready_until_it_does() {
+    let store = Gated::new();
+    let hub = hub(&store, Options::default()).await;
+    until("readiness", async || hub.readiness().is_ok()).await;
+    store.gone.store(true, Ordering::Relaxed);
+    until("its word", async || hub.readiness().is_err_and(|reason| reason.contains("no connection"))).await;
+    store.gone.store(false, Ordering::Relaxed);
+    until("readiness again", async || hub.readiness().is_ok()).await;
 }
 
 #[tokio::test]

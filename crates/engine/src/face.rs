@@ -30,7 +30,7 @@ pub trait Hub: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
 
     /// Whether intake is open: store reachable, below its caps, not shutting down.
-    fn readiness(&self) -> Result<(), String>;
+    fn readiness(&self) -> Result<(), HubError>;
 }
 
 #[derive(Clone, Debug)]
@@ -100,4 +100,6 @@ pub enum HubError {
     Store(#[from] StoreError),
     #[error("the hub is shutting down")]
     Stopping,
+    #[error("another node has taken over, this one ends")]
+    Superseded,
 }

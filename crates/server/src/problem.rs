@@ -277,7 +277,7 @@ impl From<HubError> for Problem {
             },
             HubError::Malformed(reason) => Self::new(Code::InvalidRequest, reason),
             HubError::Store(error) => error.into(),
-            HubError::Stopping => Self::of(Code::Stopping),
+            HubError::Stopping | HubError::Superseded => Self::of(Code::Stopping),
         }
     }
 }

@@ -25,7 +25,7 @@ async fn until_stopped(mut stopped: watch::Receiver<bool>, work: impl Future<Out
 /// Whoever asks whether the hub is ready is told so, before an order is refused.
 async fn see_whether_it_answers(hub: Arc<Running>) {
     loop {
-        let silent = hub.store.cursor(ASKED).await.err().map(|error| error.to_string());
+        let silent = hub.store.cursor(ASKED).await.err();
         *hub.store_silent.write().unwrap_or_else(PoisonError::into_inner) = silent;
         clock::pause(EVERY).await;
     }

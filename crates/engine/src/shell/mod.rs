@@ -14,7 +14,7 @@ mod waiting;
 mod wire;
 
 use crate::{
-    CommandRequest, Hub, OrderIntake, SystemView, Wiring,
+    CommandRequest, Hub, HubError, OrderIntake, SystemView, Wiring,
     core::{BreakerState, Config, Core, Input, Output},
     face::Asked,
 };
@@ -73,7 +73,7 @@ pub struct Running {
     /// Another node has taken over: this one writes and sends nothing any more.
     fenced: AtomicBool,
     /// Why the store did not answer when it was asked last.
-    store_silent: RwLock<Option<String>>,
+    store_silent: RwLock<Option<StoreError>>,
     /// One poll of a system at a time: its cursor goes forward only.
     polls: HashMap<SystemName, tokio::sync::Mutex<()>>,
     view: RwLock<View>,
@@ -511,19 +511,19 @@ impl Hub for Running {
         self.clock.now()
     }
 
-    fn readiness(&self) -> Result<(), String> {
+    fn readiness(&self) -> Result<(), HubError> {
         if self.is_fenced() {
-            return Err("another node has taken over".into());
+            return Err(HubError::Superseded);
         }
         if *self.stopping.borrow() {
-            return Err("shutting down".into());
+            return Err(HubError::Stopping);
         }
-        if let Some(reason) = &*self.store_silent.read().unwrap_or_else(PoisonError::into_inner) {
-            return Err(format!("the store does not answer: {reason}"));
+        if let Some(error) = &*self.store_silent.read().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error.clone().into());
         }
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
         if view.inbox.1 {
-            return Err("the inbox is behind".into());
+            return Err(HubError::Overloaded("the inbox is behind".into()));
         }
         Ok(())
     }

@@ -87,7 +87,7 @@ async fn place(
     IdempotencyKey(key): IdempotencyKey,
     Json(request, document): Json<PlaceOrder>,
 ) -> Result<Response, Problem> {
-    app.hub.readiness().map_err(|reason| Problem::new(Code::Overloaded, reason))?;
+    app.hub.readiness()?;
     if !actor.sites.hold(&request.channel, &request.site) {
         return Err(Problem::of(Code::ForbiddenSite));
     }

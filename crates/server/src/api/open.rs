@@ -104,7 +104,7 @@ async fn problem(Path(code): Path<String>) -> Result<axum::Json<Entry>, Problem>
 }
 
 async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
-    app.hub.readiness().map(|()| "ready\n").map_err(|reason| Problem::new(Code::Overloaded, reason))
+    app.hub.readiness().map(|()| "ready\n").map_err(Problem::from)
 }
 
 async fn metrics(State(app): State<App>) -> impl IntoResponse {

@@ -100,8 +100,8 @@ impl Hub for FakeHub {
         Timestamp(self.clock.load(Ordering::Relaxed))
     }
 
-    fn readiness(&self) -> Result<(), String> {
-        self.unready.lock().expect("free").clone().map_or(Ok(()), Err)
+    fn readiness(&self) -> Result<(), HubError> {
+        self.unready.lock().expect("free").clone().map_or(Ok(()), |reason| Err(HubError::Overloaded(reason)))
     }
 }
 

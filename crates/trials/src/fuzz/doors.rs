@@ -97,7 +97,7 @@ impl Hub for Desk {
         T0
     }
 
-    fn readiness(&self) -> Result<(), String> {
+    fn readiness(&self) -> Result<(), HubError> {
         Ok(())
     }
 }

@@ -511,6 +511,29 @@ fn scenario_14_cancellation_races_the_pick_wave_and_has_one_winner() {
     assert!(crossed.find("void-payment").is_none() && crossed.find("cancel-erp-order:c1").is_none());
 }
 
+/// The engine asks the storefront whether it was confirmed, after a restart too.
+#[test]
+fn what_was_under_way_when_an_order_was_cancelled_keeps_its_arguments() {
+    let mut world = placed(&small()).script("confirm-order", Script::Silent).script("notify-customer:confirmed", Script::Silent);
+    world.run();
+    world.command("cancel", value!({}), "k");
+    world.run();
+    assert!(world.is_done("void-payment"), "{:?}", world.names());
+    for (step, intent, args) in [
+        ("confirm-order", "", value!({"status": "confirmed"})),
+        ("notify-customer", "confirmed", value!({"template": "order_confirmed"})),
+    ] {
+        assert!(
+            !world.plan().effects.iter().any(|effect| effect.step == step && effect.intent == intent),
+            "{step} is not wanted"
+        );
+        let before = OrderFlow::before_called_off(&world.state, step, intent).expect("it was under way");
+        let plan = OrderFlow::decide(&before, &policy(), OrderFlow::LOGIC, world.now);
+        let again = plan.effects.into_iter().find(|effect| effect.step == step && effect.intent == intent);
+        assert_eq!(again.map(|effect| effect.args), Some(args), "{step}");
+    }
+}
+
 #[test]
 fn a_cancellation_waits_for_what_it_would_have_to_undo() {
     scene(

@@ -87,11 +87,12 @@ proptest! {
                 if named.iter().any(|e| e.step == step && e.intent == *intent) || !life(&world).under_way.iter().any(stopped) {
                     continue;
                 }
-                // Stopped and wanted no more, yet it may be applied: it can still be asked after as it was asked for.
+                // Stopped and wanted no more, yet it may be applied: it is asked after as it was asked for, or not at all.
                 let before = OrderFlow::before_called_off(&world.state, step, intent);
                 let plan = before.map(|state| OrderFlow::decide(&state, &policy(), OrderFlow::LOGIC, world.now));
-                let again = plan.and_then(|plan| plan.effects.into_iter().find(|e| e.step == step && e.intent == *intent));
-                prop_assert_eq!(again.map(|effect| effect.args), Some(asked.effect.args.clone()), "{} {}", step, intent);
+                if let Some(again) = plan.and_then(|plan| plan.effects.into_iter().find(|e| e.step == step && e.intent == *intent)) {
+                    prop_assert_eq!(&again.args, &asked.effect.args, "{} {}", step, intent);
+                }
             }
             let life = life(&world);
             prop_assert!(life.due().amount <= life.sold.total.amount, "due {} of {}", life.due(), life.sold.total);

@@ -154,15 +154,14 @@ mod tests {
     fn a_system_that_cannot_do_what_its_role_needs_is_found_before_an_order_is() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../landscapes/demo");
         let demo = crossdock_landscape::Folder::read(&folder).expect("it can be read");
-        let renamed = demo.files().map(|(path, text)| (path, text.replace("    erp.cancel_order:\n", "    erp.hold_order:\n")));
-        let report =
-            Landscape::from_folder(&crossdock_landscape::Folder::from_files(renamed), &known()).expect_err("it is faulty");
-        assert!(report.to_string().contains("systems/erp.yaml:"), "{report}");
         let fraud_only = demo.files().map(|(path, text)| (path, text.replace("roles: [fraud]", "roles: [fraud, notification]")));
         let report =
             Landscape::from_folder(&crossdock_landscape::Folder::from_files(fraud_only), &known()).expect_err("it is faulty");
-        let line = "systems/fraud.yaml:3:";
-        assert!(report.to_string().contains(line) && report.to_string().contains("notification.send"), "{report}");
+        let told = report.to_string();
+        assert!(
+            told.lines().any(|line| line.starts_with("systems/fraud.yaml:3:") && line.contains("notification.send")),
+            "{told}"
+        );
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub enum StoreConfig {
         url: Arc<str>,
         /// The hub's own key, under which the keys of persons are wrapped; the same on every node.
         key_file: PathBuf,
-        /// Certificates to trust besides the public ones, PEM.
+        /// Certificates to trust instead of the public ones, PEM.
         certificates: Option<PathBuf>,
     },
 }

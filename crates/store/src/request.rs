@@ -98,6 +98,33 @@ pub(crate) enum Answer {
     Done,
 }
 
+/// Each answer as what it was asked for; `None` when it is another.
+impl Answer {
+    pub(crate) fn accepted(self) -> Option<Vec<Accepted>> {
+        if let Self::Accepted(answer) = self { Some(answer) } else { None }
+    }
+
+    pub(crate) fn committed(self) -> Option<Committed> {
+        if let Self::Committed(answer) = self { Some(answer) } else { None }
+    }
+
+    pub(crate) fn found(self) -> Option<Option<Committed>> {
+        if let Self::Found(answer) = self { Some(answer) } else { None }
+    }
+
+    pub(crate) fn leased(self) -> Option<Vec<Lease>> {
+        if let Self::Leased(answer) = self { Some(answer) } else { None }
+    }
+
+    pub(crate) fn erased(self) -> Option<bool> {
+        if let Self::Erased(answer) = self { Some(answer) } else { None }
+    }
+
+    pub(crate) fn swept(self) -> Option<usize> {
+        if let Self::Swept(answer) = self { Some(answer) } else { None }
+    }
+}
+
 pub(crate) struct SealedIntake {
     pub(crate) intake: Intake,
     pub(crate) body: Sealed,

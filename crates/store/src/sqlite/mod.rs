@@ -88,10 +88,7 @@ impl SqliteStore {
 
     /// Removes payloads past their retention, and messages folded before an instant: at most `limit` of each; how many went.
     pub fn sweep(&self, now: Timestamp, folded_before: Timestamp, limit: usize) -> Reply<'_, usize> {
-        self.write(Ok(Op::Sweep { now, folded_before, limit }), |answer| match answer {
-            Answer::Swept(rows) => Some(rows),
-            _ => None,
-        })
+        self.write(Ok(Op::Sweep { now, folded_before, limit }), Answer::swept)
     }
 
     /// Puts a write before the writer, at once: writes are made in the order of these calls. The reply comes when it is on disk.
@@ -157,33 +154,21 @@ fn unlock(conn: &Connection, options: &Options) -> Result<Vault, StoreError> {
 impl Store for SqliteStore {
     fn accept(&self, rows: Vec<Intake>, cursor: Option<CursorWrite>) -> Reply<'_, Vec<Accepted>> {
         let rows = rows.into_iter().map(|intake| SealedIntake::new(&self.vault, intake)).collect::<Result<_, _>>();
-        self.write(rows.map(|rows| Op::Accept { rows, cursor }), |answer| match answer {
-            Answer::Accepted(accepted) => Some(accepted),
-            _ => None,
-        })
+        self.write(rows.map(|rows| Op::Accept { rows, cursor }), Answer::accepted)
     }
 
     fn commit(&self, transition: Transition) -> Reply<'_, Committed> {
         let sealed = SealedTransition::new(&self.vault, transition);
-        self.write(sealed.map(|sealed| Op::Commit(Box::new(sealed))), |answer| match answer {
-            Answer::Committed(committed) => Some(committed),
-            _ => None,
-        })
+        self.write(sealed.map(|sealed| Op::Commit(Box::new(sealed))), Answer::committed)
     }
 
     /// Asked of the writer, so that the answer comes after everything that was sent before.
     fn was_committed(&self, process: &ProcessKey, transition: TransitionId) -> Reply<'_, Option<Committed>> {
-        self.write(Ok(Op::WasCommitted { process: process.clone(), transition }), |answer| match answer {
-            Answer::Found(found) => Some(found),
-            _ => None,
-        })
+        self.write(Ok(Op::WasCommitted { process: process.clone(), transition }), Answer::found)
     }
 
     fn lease(&self, node: &str, now: Timestamp) -> Reply<'_, Vec<Lease>> {
-        self.write(Ok(Op::Lease { node: Arc::from(node), now }), |answer| match answer {
-            Answer::Leased(leases) => Some(leases),
-            _ => None,
-        })
+        self.write(Ok(Op::Lease { node: Arc::from(node), now }), Answer::leased)
     }
 
     fn load(&self, process: &ProcessKey) -> Reply<'_, Option<Loaded>> {
@@ -278,10 +263,7 @@ impl ReadStore for SqliteStore {
     }
 
     fn erase_subject(&self, at: Timestamp, actor: &str, subject: &str) -> Reply<'_, bool> {
-        self.write(Ok(Op::Erase { at, actor: actor.to_owned(), subject: subject.to_owned() }), |answer| match answer {
-            Answer::Erased(erased) => Some(erased),
-            _ => None,
-        })
+        self.write(Ok(Op::Erase { at, actor: actor.to_owned(), subject: subject.to_owned() }), Answer::erased)
     }
 }
 

@@ -5,10 +5,13 @@
 //! landscape uses, archived, traced, audited and sealed. Beside each runs *raw*: the same calls by the same client with the same
 //! mapping, and nothing durable.
 //!
+//! With `--store postgres` the hub keeps its orders in a PostgreSQL of the benchmark's own, alone and with other hubs beside it.
+//!
 //! Hub, outside systems and raw caller are processes of their own (this program, started again with a hidden command), so that the
 //! CPU time of one is exactly its own. What each figure means is in `docs/performance.md`.
 
 mod child;
+mod cluster;
 mod fill;
 mod flow;
 mod hub;

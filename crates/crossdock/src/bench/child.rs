@@ -80,25 +80,69 @@ impl Child {
     }
 
     pub fn usage(&self) -> Result<Usage, String> {
-        let read = |file: &str| {
-            let path = format!("/proc/{}/{file}", self.id);
-            fs::read_to_string(&path).map_err(|e| format!("{path}: {e} (the benchmark measures through /proc, which Linux has)"))
-        };
-        let (stat, io, status) = (read("stat")?, read("io")?, read("status")?);
+        Ok(Figures::of(self.id)?.usage)
+    }
+}
+
+impl Usage {
+    /// Of a process and all it began, those that have ended among them. Memory is not added up: they share it.
+    pub fn of_family(parent: u32) -> Result<Self, String> {
+        let Figures { mut usage, ended_cpu_ms } = Figures::of(parent)?;
+        usage.cpu_ms += ended_cpu_ms;
+        for child in read(parent, &format!("task/{parent}/children"))?.split_whitespace().filter_map(|id| id.parse().ok()) {
+            // One that ends meanwhile is its parent's to count.
+            if let Ok(Figures { usage: of, ended_cpu_ms }) = Figures::of(child) {
+                usage.cpu_ms += of.cpu_ms + ended_cpu_ms;
+                usage.written += of.written;
+            }
+        }
+        Ok(usage)
+    }
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.cpu_ms += other.cpu_ms;
+        self.written += other.written;
+        self.resident += other.resident;
+        self.peak += other.peak;
+    }
+}
+
+/// What `/proc` says of one process.
+struct Figures {
+    usage: Usage,
+    /// Of its children that have ended.
+    ended_cpu_ms: u64,
+}
+
+impl Figures {
+    fn of(id: u32) -> Result<Self, String> {
+        let (stat, io, status) = (read(id, "stat")?, read(id, "io")?, read(id, "status")?);
         let number = |text: &str, name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
             line.split_whitespace().next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0)
         };
-        // The fields after the name, which may hold anything but ends with the last parenthesis: user and system ticks.
+        // The fields after the name, which may hold anything but ends with the last parenthesis: user and system ticks, its own and
+        // those of its children.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks: u64 = fields.iter().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-        Ok(Usage {
-            cpu_ms: ticks * 1_000 / TICKS,
+        let cpu_ms = |first: usize| {
+            let ticks: u64 = fields.iter().skip(first).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+            ticks * 1_000 / TICKS
+        };
+        let usage = Usage {
+            cpu_ms: cpu_ms(11),
             written: number(&io, "write_bytes:"),
             resident: number(&status, "VmRSS:") * 1_024,
             peak: number(&status, "VmHWM:") * 1_024,
-        })
+        };
+        Ok(Self { usage, ended_cpu_ms: cpu_ms(13) })
     }
+}
+
+fn read(id: u32, file: &str) -> Result<String, String> {
+    let path = format!("/proc/{id}/{file}");
+    fs::read_to_string(&path).map_err(|e| format!("{path}: {e} (the benchmark measures through /proc, which Linux has)"))
 }
 
 /// The commands a child gets.

@@ -1,6 +1,7 @@
-//! The hub under measurement: the engine, the embedded store with every commit synced, and the real surfaces, in a process of its own.
+//! The hub under measurement: the engine, the store with every commit synced, and the real surfaces, in a process of its own.
 
 use super::{Workload, child::Commands, systems};
+use crate::stores;
 use crossdock_canonical::Duration;
 use crossdock_engine::{
     core::Config,
@@ -9,6 +10,7 @@ use crossdock_engine::{
         clock::{self, Clock},
     },
 };
+use crossdock_landscape::StoreConfig;
 use crossdock_server::{
     App, Auth, Principals,
     auth::{
@@ -16,8 +18,11 @@ use crossdock_server::{
         roles::{Role, Sites},
     },
 };
-use crossdock_store::sqlite::{self, SqliteStore};
-use std::{path::PathBuf, sync::Arc};
+use crossdock_store::FullStore;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tokio::net::TcpListener;
 
 #[derive(clap::Args)]
@@ -27,14 +32,17 @@ pub struct Args {
     /// Where the systems listen, in the order of the steps.
     #[arg(long, value_delimiter = ',')]
     systems: Vec<String>,
-    /// The store's file.
+    /// The store: a file, or the address of a PostgreSQL database.
     #[arg(long)]
-    store: PathBuf,
+    store: String,
+    /// A node of several on one database: its key, which all of them share.
+    #[arg(long)]
+    key_file: Option<PathBuf>,
 }
 
 pub async fn run(args: Args) -> Result<(), String> {
     let wiring = systems::wire(args.workload, &args.systems)?;
-    let store = Arc::new(SqliteStore::open(&sqlite::Options::new(&args.store)).map_err(|e| e.to_string())?);
+    let store = open(&args).map_err(|e| e.to_string())?;
     let core = Config { archive: args.workload == Workload::Full, ..Config::default() };
     let options = Options { core, ..Options::default() };
     let hub = Running::start(store.clone(), store.clone(), wiring, Clock::System, options).await.map_err(|e| e.to_string())?;
@@ -62,4 +70,11 @@ pub async fn run(args: Args) -> Result<(), String> {
     }
     hub.stop();
     Ok(())
+}
+
+fn open(args: &Args) -> Result<Arc<dyn FullStore>, stores::OpenError> {
+    match &args.key_file {
+        Some(key_file) => stores::postgres(&args.store, key_file.clone(), None),
+        None => stores::open(&StoreConfig::Sqlite { path: (&args.store).into() }, Path::new("")),
+    }
 }

@@ -16,9 +16,11 @@ const TIMEOUT: Duration = Duration::minutes(2);
 
 pub struct Load {
     client: Client,
-    hub: String,
+    /// The nodes, to which shoppers go by turns.
+    hubs: Vec<String>,
     stub: String,
-    orders: Orders,
+    /// As each node wants them: its key is its own.
+    orders: Vec<Orders>,
 }
 
 /// Latencies in microseconds, sorted.
@@ -33,8 +35,8 @@ impl Latencies {
 }
 
 impl Load {
-    pub fn new(hub: &str, stub: &str, orders: Orders) -> Arc<Self> {
-        Arc::new(Self { client: Client::new(1 << 20), hub: hub.into(), stub: stub.into(), orders })
+    pub fn new(hubs: Vec<String>, stub: &str, orders: Vec<Orders>) -> Arc<Self> {
+        Arc::new(Self { client: Client::new(1 << 20), hubs, stub: stub.into(), orders })
     }
 
     /// Places orders; the latencies of their acceptance.
@@ -66,9 +68,10 @@ impl Load {
             if n >= end {
                 return Ok(latencies);
             }
-            let request = self.orders.place(n);
+            let node = n as usize % self.hubs.len();
+            let request = self.orders[node].place(n);
             let watch = Watch::start();
-            let answer = self.client.raw(&self.hub, request, TIMEOUT).await.map_err(|e| format!("order {n}: {e}"))?;
+            let answer = self.client.raw(&self.hubs[node], request, TIMEOUT).await.map_err(|e| format!("order {n}: {e}"))?;
             if !answer.is_success() {
                 return Err(format!("order {n} was answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body)));
             }

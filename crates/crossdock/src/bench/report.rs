@@ -23,6 +23,10 @@ pub struct Summary {
     pub idle_bytes: u64,
     pub filled: Option<Filled>,
     pub in_flight: Option<InFlight>,
+    /// Several hubs on one database, by their number.
+    pub nodes: Vec<(usize, Summary)>,
+    /// The embedded store in the same run, for comparison with another.
+    pub embedded: Option<Box<Summary>>,
     /// Effects that reached a system before their turn, and those that reached it twice.
     pub out_of_order: u64,
     pub repeated: u64,
@@ -154,6 +158,12 @@ impl Summary {
                 "cpu_ratio_to_empty": rounded(filled.cpu_ratio_to_empty()),
             });
         }
+        for (count, nodes) in &self.nodes {
+            summary["nodes"][count.to_string()] = nodes.brief();
+        }
+        if let Some(embedded) = &self.embedded {
+            summary["sqlite"] = embedded.brief();
+        }
         if let Some(flight) = &self.in_flight {
             summary["in_flight"] = json!({
                 "orders": flight.orders,
@@ -166,8 +176,48 @@ impl Summary {
         summary
     }
 
+    /// The rounds alone.
+    fn brief(&self) -> Value {
+        let figure = |of: fn(&Round) -> f64| rounded(median(&self.rounds, of));
+        json!({
+            "orders_per_s": figure(|r| r.orders_per_s),
+            "raw_orders_per_s": figure(|r| r.raw_orders_per_s),
+            "ratio_to_raw": rounded(self.ratio_to_raw()),
+            "cpu_ms_per_order": figure(|r| r.cpu_ms),
+            "accept_p50_ms": figure(|r| r.accept_p50_ms),
+            "accept_p99_ms": figure(|r| r.accept_p99_ms),
+        })
+    }
+
+    /// The same on one line.
+    fn line(&self) -> String {
+        let figure = |of: fn(&Round) -> f64| rounded(median(&self.rounds, of));
+        let (orders, cpu) = (figure(|r| r.orders_per_s), figure(|r| r.cpu_ms));
+        format!("{orders} orders/s, {} of raw, {cpu} ms CPU an order", rounded(self.ratio_to_raw()))
+    }
+
+    /// How much more CPU an order costs with several nodes than with one.
+    fn rise(&self, nodes: &Self) -> f64 {
+        median(&nodes.rounds, |r| r.cpu_ms) / median(&self.rounds, |r| r.cpu_ms)
+    }
+
+    /// The goals of the project for a workload on PostgreSQL, where the CPU is that of hub and database.
+    fn goals_on_postgres(&self) -> Vec<(String, f64, f64, bool)> {
+        let mut goals = Vec::new();
+        if self.workload == "engine" {
+            goals.push(("ratio to raw".to_owned(), self.ratio_to_raw(), 0.30, true));
+            goals.push(("CPU ms an order".to_owned(), median(&self.rounds, |r| r.cpu_ms), 0.25, false));
+        }
+        let rises = self.nodes.iter().map(|(count, nodes)| (format!("{count} nodes, CPU to one"), self.rise(nodes), 1.20, false));
+        goals.extend(rises);
+        goals
+    }
+
     /// The goals of the project for a workload: name, figure, goal, and whether more is better.
-    fn goals(&self) -> Vec<(&'static str, f64, f64, bool)> {
+    fn goals(&self) -> Vec<(String, f64, f64, bool)> {
+        if self.embedded.is_some() {
+            return self.goals_on_postgres();
+        }
         let figure = |of: fn(&Round) -> f64| median(&self.rounds, of);
         let cpu = if self.workload == "engine" { 0.15 } else { 1.0 };
         let mut goals = vec![
@@ -187,7 +237,7 @@ impl Summary {
         if let Some(flight) = &self.in_flight {
             goals.push(("memory MB, 50,000 in flight", mb(flight.peak_bytes), 512.0, false));
         }
-        goals
+        goals.into_iter().map(|(name, figure, goal, more)| (name.to_owned(), figure, goal, more)).collect()
     }
 }
 
@@ -231,6 +281,12 @@ impl fmt::Display for Report {
                     rounded(end.p50_ms),
                     rounded(end.p99_ms)
                 )?;
+            }
+            for (count, nodes) in workload.nodes.iter().map(|(count, nodes)| (*count, nodes)) {
+                writeln!(f, "  {count} nodes                    {}", nodes.line())?;
+            }
+            if let Some(embedded) = &workload.embedded {
+                writeln!(f, "  SQLite, same run           {}", embedded.line())?;
             }
             for (name, figure, goal, more) in workload.goals() {
                 let kept = if more { figure >= goal } else { figure <= goal };

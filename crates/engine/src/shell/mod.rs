@@ -31,7 +31,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use waiting::Waiting;
 
 /// Settings of a running hub.
@@ -46,11 +46,20 @@ pub struct Options {
     pub schedules: Vec<schedule::Schedule>,
     /// Largest answer read from a system, in bytes.
     pub answer_max: usize,
+    /// Calls under way at once, to all systems together; a socket each.
+    pub calls_max: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { core: Config::default(), inbox_cap: 200_000, reconcile_every: None, schedules: Vec::new(), answer_max: 8 << 20 }
+        Self {
+            core: Config::default(),
+            inbox_cap: 200_000,
+            reconcile_every: None,
+            schedules: Vec::new(),
+            answer_max: 8 << 20,
+            calls_max: 4_096,
+        }
     }
 }
 
@@ -67,6 +76,8 @@ pub struct Running {
     inputs: mpsc::UnboundedSender<Input>,
     breakers: mpsc::UnboundedSender<(SystemName, BreakerState)>,
     waiting: Waiting,
+    /// One for each call that may begin. They are had in the order of asking.
+    calls: Semaphore,
     /// Inbox rows that wait to be folded, in memory or not: counted now and then, and raised by what is accepted meanwhile.
     backlog: AtomicU64,
     counting: AtomicBool,
@@ -113,7 +124,9 @@ impl Running {
         let (stopping, stopped) = watch::channel(false);
         let (breakers, changes) = mpsc::unbounded_channel();
         let polls = wiring.systems.keys().map(|name| (name.clone(), tokio::sync::Mutex::default())).collect();
+        let calls = Semaphore::new(options.calls_max);
         let hub = Arc::new(Self {
+            calls,
             store,
             read,
             wiring,
@@ -311,6 +324,8 @@ fn perform(hub: &Arc<Running>, client: &Arc<Client>, output: Output) {
         Output::Send(job) => {
             let client = client.clone();
             tokio::spawn(async move {
+                // Nobody closes it: without one the hub itself is ending.
+                let Ok(_call) = hub.calls.acquire().await else { return };
                 let ended = drive::attempt(&hub, &client, *job).await;
                 let _ = hub.inputs.send(Input::Ended(Box::new(ended)));
             });

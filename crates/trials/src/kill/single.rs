@@ -1,8 +1,8 @@
 //! The hub that `--exhaustive` kills: the real engine, store, connectors and inbound interface, on one thread, for one order. It polls
 //! once, reconciles never, and ends by itself when the order and its payment have ended.
 //!
-//! The store keeps threads of its own (one writer, one reader), but the one thread waits for them (`still`), and every system gets
-//! one call at a time.
+//! The store keeps threads of its own (one writer, one reader), but the one thread waits for them (`still`), and one call is under way
+//! at a time.
 
 use super::still::Still;
 use crate::wiring;
@@ -52,7 +52,7 @@ async fn live(folder: &Path) -> Result<(), String> {
     }
     let options = crossdock_store::sqlite::Options { readers: 1, ..crossdock_store::sqlite::Options::new(folder.join(FILE)) };
     let store = Arc::new(SqliteStore::open(&options).map_err(|e| e.to_string())?);
-    let options = Options { reconcile_every: None, ..Options::default() };
+    let options = Options { reconcile_every: None, calls_max: 1, ..Options::default() };
     let running = Running::start(Arc::new(Still(store.clone())), store.clone(), wiring, Clock::System, options)
         .await
         .map_err(|e| e.to_string())?;

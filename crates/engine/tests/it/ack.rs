@@ -9,6 +9,7 @@ use crossdock_engine::{
     shell::{Options, Running, clock::Clock},
 };
 use crossdock_store::{
+    Partitions,
     Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxRow, Intake, Lease, Loaded, MemoryStore, PayloadHash,
     ProcessKey, Reply, Store, Transition, TransitionId,
 };
@@ -148,7 +149,7 @@ async fn a_card_number_never_reaches_the_store() {
     hub.accept_order(order("web", format!(r#"{{"note": "my card is {CARD}"}}"#).as_bytes()))
         .await
         .expect("the memory store takes it");
-    assert!(is_clean(&store.inbox(InboxId(0), 10).await.expect("it answers")));
+    assert!(is_clean(&store.inbox(Partitions::ALL, InboxId(0), 10).await.expect("it answers")));
     hub.stop();
 }
 
@@ -162,5 +163,5 @@ async fn a_card_number_in_a_message_never_reaches_the_store() {
     };
     let store = MemoryStore::new();
     store.accept(vec![intake_of(&SystemName::new("psp"), message, T0)], None).await.expect("the memory store takes it");
-    assert!(is_clean(&store.inbox(InboxId(0), 10).await.expect("it answers")));
+    assert!(is_clean(&store.inbox(Partitions::ALL, InboxId(0), 10).await.expect("it answers")));
 }

@@ -33,6 +33,8 @@ statements! {
     find_dedups: "SELECT u.place, d.inbox FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY u (source, id, place)
         JOIN dedup d ON d.source = u.source AND d.id = u.id";
 
+    find_cursors: "SELECT name, body FROM cursor WHERE name = ANY ($1) ORDER BY name FOR NO KEY UPDATE";
+
     keys: Keys::sql();
     dedups: Dedups::sql();
     process_keys: ProcessKeys::sql();

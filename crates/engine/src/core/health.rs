@@ -56,6 +56,9 @@ pub(super) enum Answered {
 }
 
 pub(super) struct Health {
+    /// Of all nodes together.
+    whole: Limits,
+    /// This node's share.
     limits: Limits,
     breaker: BreakerState,
     failures_in_a_row: u32,
@@ -79,6 +82,7 @@ pub(super) struct Health {
 impl Health {
     pub fn new(limits: Limits) -> Self {
         Self {
+            whole: limits,
             limits,
             breaker: BreakerState::Closed,
             failures_in_a_row: 0,
@@ -92,6 +96,31 @@ impl Health {
             minute: VecDeque::new(),
             last_success: None,
             changed: false,
+        }
+    }
+
+    /// Cuts the budgets for the n-th of so many nodes, counted from 0. Together they never have more than the whole, unless there are
+    /// more nodes than it has calls: each has at least one, or what waits in its partitions would wait for ever.
+    pub fn share(&mut self, place: u32, nodes: u32) {
+        let cut = |whole: u32| (whole / nodes.max(1) + u32::from(place < whole % nodes.max(1))).max(1);
+        self.limits.concurrency = cut(self.whole.concurrency);
+        self.limits.rate = self.whole.rate.map(cut);
+    }
+
+    /// Another node's calls failed: none is made here either, until the time it says. Not stored or told on: it was.
+    pub fn warned(&mut self, state: BreakerState, now: Timestamp) {
+        let until = match &state {
+            BreakerState::Open { until, .. } | BreakerState::Misconfigured { until, .. } => *until,
+            BreakerState::Closed | BreakerState::HalfOpen { .. } => return,
+        };
+        if self.breaker == BreakerState::Closed && until > now {
+            // However wrong the other's clock is.
+            let until = until.min(now + MISCONFIGURED_PAUSE);
+            self.breaker = match state {
+                BreakerState::Open { pause, reason, since, .. } => BreakerState::Open { until, pause, reason, since },
+                BreakerState::Misconfigured { reason, since, .. } => BreakerState::Misconfigured { until, reason, since },
+                other => other,
+            };
         }
     }
 

@@ -9,9 +9,8 @@ use crossdock_engine::{
     shell::{Options, Running, clock::Clock},
 };
 use crossdock_store::{
-    Partitions,
-    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxRow, Intake, Lease, Loaded, MemoryStore, PayloadHash,
-    ProcessKey, Reply, Store, Transition, TransitionId,
+    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxRow, Intake, Lease, Loaded, MemoryStore, Partitions,
+    PayloadHash, ProcessKey, Reply, Store, Transition, TransitionId,
 };
 use std::sync::{
     Arc,
@@ -58,14 +57,20 @@ impl Store for Gated {
     fn load(&self, process: &ProcessKey) -> Reply<'_, Option<Loaded>> {
         self.inner.load(process)
     }
-    fn inbox(&self, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>> {
-        self.inner.inbox(after, limit)
+    fn inbox(&self, of: Partitions, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>> {
+        self.inner.inbox(of, after, limit)
     }
-    fn due_effects(&self, system: &str, before: crossdock_canonical::Timestamp, limit: usize) -> Reply<'_, Vec<DueEffect>> {
-        self.inner.due_effects(system, before, limit)
+    fn due_effects(
+        &self,
+        of: Partitions,
+        system: &str,
+        before: crossdock_canonical::Timestamp,
+        limit: usize,
+    ) -> Reply<'_, Vec<DueEffect>> {
+        self.inner.due_effects(of, system, before, limit)
     }
-    fn due_timers(&self, before: crossdock_canonical::Timestamp, limit: usize) -> Reply<'_, Vec<DueTimer>> {
-        self.inner.due_timers(before, limit)
+    fn due_timers(&self, of: Partitions, before: crossdock_canonical::Timestamp, limit: usize) -> Reply<'_, Vec<DueTimer>> {
+        self.inner.due_timers(of, before, limit)
     }
     fn payload(&self, process: &ProcessKey, hash: &PayloadHash) -> Reply<'_, Option<Arc<[u8]>>> {
         self.inner.payload(process, hash)

@@ -4,8 +4,7 @@
 use crate::{cluster::Cluster, orders::order, orders::step, postgres::open};
 use crossdock_canonical::Timestamp;
 use crossdock_store::{
-    CursorWrite, FullStore, Lease, Membership, MemoryStore, NodeTurn, Owner, Partitions, Store, StoreError, Taking,
-    conformance::wait,
+    CursorWrite, FullStore, Lease, Membership, MemoryStore, NodeTurn, Owner, Partitions, StoreError, Taking, conformance::wait,
 };
 use std::sync::Arc;
 

@@ -5,8 +5,8 @@
 //! before the first of these, so by then it has known for at least the lease time that it can be sure of nothing (see `shell/turns`).
 
 use super::assign;
-use crossdock_canonical::Duration;
-use crossdock_store::{Lease, Membership, PARTITIONS, Partitions, Taking};
+use crossdock_canonical::{Duration, Timestamp};
+use crossdock_store::{Lease, Membership, NodeRow, NodeTurn, PARTITIONS, Partitions, Taking};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -22,6 +22,10 @@ struct Seen {
     beat: u64,
     /// When a turn had ended that first showed it.
     since: Mono,
+    /// The same, or when this node last failed to look.
+    still_since: Mono,
+    /// It stood still for a lease, and has not moved since.
+    gone: bool,
 }
 
 /// What a turn has shown.
@@ -67,10 +71,18 @@ impl Members {
         }
     }
 
-    /// What the next turn gives back, takes and forgets.
-    pub fn wishes(&self) -> (Vec<Lease>, Vec<Taking>, Vec<(Arc<str>, u64)>) {
+    /// The next turn of this node, which says `about` of itself; `leaves` when it is its last.
+    pub fn turn(&self, at: Timestamp, about: Vec<u8>, leaves: bool) -> NodeTurn {
         let release = self.released.iter().map(|(partition, epoch)| Lease { partition: *partition, epoch: *epoch });
-        (release.collect(), self.take.clone(), self.forget.clone())
+        NodeTurn {
+            node: self.me.clone(),
+            at,
+            about,
+            release: release.collect(),
+            take: self.take.clone(),
+            forget: self.forget.clone(),
+            leaves,
+        }
     }
 
     /// Whether the next turn has something to do at once.
@@ -116,14 +128,14 @@ impl Members {
         self.leaving && self.owned.is_empty()
     }
 
-    /// A turn failed: nothing was seen meanwhile, so nobody's heart can be said to have stood still.
+    /// A turn failed: nothing was seen meanwhile, so nobody's heart can be said to have stood still. Who was gone stays gone.
     pub fn missed(&mut self, now: Mono) {
-        self.seen.values_mut().for_each(|seen| seen.since = now);
+        self.seen.values_mut().for_each(|seen| seen.still_since = now);
         self.take.clear();
     }
 
-    /// A turn that lasted from `began` to `ended` has shown this.
-    pub fn heard(&mut self, read: &Membership, began: Mono, ended: Mono) -> News {
+    /// A turn that lasted from `began` to `ended` has shown this; `leaves` tells of a row whether its node says that it is about to go.
+    pub fn heard(&mut self, read: &Membership, leaves: impl Fn(&NodeRow) -> bool, began: Mono, ended: Mono) -> News {
         self.watch(read, began, ended);
         let mut news = News::default();
         let mine: BTreeMap<u16, u64> = read
@@ -147,8 +159,11 @@ impl Members {
                 news.gained.push(Lease { partition, epoch });
             }
         }
-        news.alive = self.alive(began);
-        self.decide(read, &mut news);
+        news.alive = self.alive();
+        // Who is about to go gets nothing more; what it gives back is the others' at once.
+        let going: BTreeSet<&Arc<str>> = read.nodes.iter().filter(|row| leaves(row)).map(|row| &row.node).collect();
+        let staying: Vec<Arc<str>> = news.alive.iter().filter(|node| !going.contains(node)).cloned().collect();
+        self.decide(read, &staying, &mut news);
         news
     }
 
@@ -157,9 +172,14 @@ impl Members {
         for row in &read.nodes {
             match self.seen.get_mut(&row.node) {
                 Some(seen) if seen.beat == row.beat => {}
-                Some(seen) => *seen = Seen { beat: row.beat, since: ended },
-                None => drop(self.seen.insert(row.node.clone(), Seen { beat: row.beat, since: ended })),
+                Some(_) | None => {
+                    let seen = Seen { beat: row.beat, since: ended, still_since: ended, gone: false };
+                    self.seen.insert(row.node.clone(), seen);
+                }
             }
+        }
+        for seen in self.seen.values_mut() {
+            seen.gone |= began - seen.still_since >= self.lease.0;
         }
         let long_gone = |(node, seen): (&Arc<str>, &Seen)| {
             let goes = *node != self.me && began - seen.since >= FORGET_AFTER.0;
@@ -168,17 +188,18 @@ impl Members {
         self.forget = self.seen.iter().filter_map(long_gone).collect();
     }
 
-    fn alive(&self, began: Mono) -> Vec<Arc<str>> {
-        let beats = |(node, seen): &(&Arc<str>, &Seen)| **node == self.me || began - seen.since < self.lease.0;
+    fn alive(&self) -> Vec<Arc<str>> {
+        let beats = |(node, seen): &(&Arc<str>, &Seen)| **node == self.me || !seen.gone;
         self.seen.iter().filter(beats).map(|(node, _)| node.clone()).collect()
     }
 
-    fn decide(&mut self, read: &Membership, news: &mut News) {
+    fn decide(&mut self, read: &Membership, staying: &[Arc<str>], news: &mut News) {
         self.take.clear();
         if self.leaving {
             return;
         }
-        let place = |node: &Arc<str>| news.alive.binary_search(node).ok();
+        let place = |node: &Arc<str>| staying.binary_search(node).ok();
+        let lives = |node: &Arc<str>| news.alive.binary_search(node).is_ok();
         let mut owners = vec![None; usize::from(PARTITIONS)];
         for owner in &read.owners {
             if let Some(slot) = owners.get_mut(usize::from(owner.lease.partition)) {
@@ -191,7 +212,7 @@ impl Members {
                 *slot = None;
             }
         }
-        let shall = assign(news.alive.len(), &owners);
+        let shall = assign(staying.len(), &owners);
         let me = place(&self.me);
         for owner in &read.owners {
             let partition = owner.lease.partition;
@@ -201,7 +222,7 @@ impl Members {
             if *now == me && *then != me && self.owned.contains_key(&partition) && self.giving.insert(partition) {
                 news.give.insert(partition);
             }
-            if now.is_none() && *then == me && !self.released.contains_key(&partition) {
+            if now.is_none() && *then == me && !lives(&owner.node) && !self.released.contains_key(&partition) {
                 let beat = self.seen.get(&owner.node).map_or(0, |seen| seen.beat);
                 let gone = (!owner.node.is_empty()).then(|| (owner.node.clone(), beat));
                 self.take.push(Taking { partition, epoch: owner.lease.epoch, gone });
@@ -209,3 +230,6 @@ impl Members {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,6 +95,8 @@ pub struct Running {
     view: RwLock<View>,
     standing: Standing,
     changes: mpsc::UnboundedSender<Change>,
+    /// Partitions are being handed over; what comes in is still taken, for the other nodes.
+    leaving: watch::Sender<bool>,
     stopping: watch::Sender<bool>,
     /// Stopped, and whatever there was to hand over is handed over.
     ended: watch::Sender<bool>,
@@ -152,6 +154,7 @@ impl Running {
             view: RwLock::default(),
             standing,
             changes,
+            leaving: watch::Sender::new(false),
             stopping,
             ended: watch::Sender::new(false),
         });
@@ -170,8 +173,14 @@ impl Running {
         Ok(hub)
     }
 
+    /// Where other nodes go on: begins to hand everything over to them, while requests that are under way still end here.
+    pub fn hand_over(&self) {
+        let _ = self.leaving.send(true);
+    }
+
     /// Stops taking and sending; what is under way ends or is found again by the next run.
     pub fn stop(&self) {
+        self.hand_over();
         let _ = self.stopping.send(true);
         if !self.standing.is_shared() {
             let _ = self.ended.send(true);
@@ -574,7 +583,7 @@ impl Hub for Running {
         if self.is_fenced() {
             return Err(HubError::Superseded);
         }
-        if *self.stopping.borrow() {
+        if *self.stopping.borrow() || *self.leaving.borrow() {
             return Err(HubError::Stopping);
         }
         if let Some(error) = &*self.store_silent.read().unwrap_or_else(PoisonError::into_inner) {

@@ -48,6 +48,8 @@ pub(super) struct About {
     pub address: String,
     pub version: String,
     pub started_at: i64,
+    /// It is about to go: nothing more is for it.
+    pub leaving: bool,
     /// Calls under way.
     pub in_flight: u32,
     /// Breakers that its own calls opened.

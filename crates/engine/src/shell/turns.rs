@@ -11,7 +11,7 @@ use crate::{
     nodes::{Members, News},
 };
 use crossdock_canonical::{Duration, MarketId, SystemName, Timestamp};
-use crossdock_store::{Lease, Membership, NodeTurn, StoreError};
+use crossdock_store::{Lease, Membership, NodeRow, StoreError};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -57,16 +57,16 @@ pub(super) async fn join(hub: &Arc<Running>) -> Result<Turns, StoreError> {
     }
 }
 
-/// Takes turns until the hub stops, then hands all over and leaves.
+/// Takes turns until the hub leaves, then hands all over and leaves.
 pub(super) async fn run(mut turns: Turns, mut changes: mpsc::UnboundedReceiver<Change>) {
     let hub = turns.hub.clone();
     let every = Duration((hub.options.node.lease.0 / BEATS).max(1));
-    let mut stopped = hub.stopping.subscribe();
-    while !*stopped.borrow() {
+    let mut leaving = hub.leaving.subscribe();
+    while !*leaving.borrow() {
         let pause = if turns.members.is_eager() { Duration(1) } else { every };
         tokio::select! {
             biased;
-            _ = stopped.changed() => break,
+            _ = leaving.changed() => break,
             change = changes.recv() => turns.note(change, &mut changes),
             () = clock::pause(pause) => {}
         }
@@ -93,6 +93,7 @@ impl Turns {
     /// Hands over what it has, as far as that is possible in a while, and is gone.
     async fn leave(&mut self, changes: &mut mpsc::UnboundedReceiver<Change>, every: Duration) {
         let watch = clock::Stopwatch::start();
+        self.hub.standing.about().leaving = true;
         let given = self.members.leave();
         self.hub.standing.set_owned(self.members.owned());
         let _ = self.hub.inputs.send(Input::GiveUp(given));
@@ -115,14 +116,13 @@ impl Turns {
     async fn take(&mut self, leaves: bool) -> Result<Membership, StoreError> {
         let hub = self.hub.clone();
         let standing = &hub.standing;
-        let (release, take, forget) = self.members.wishes();
         let about = {
             let mut about = standing.about();
             about.in_flight = hub.in_flight();
             serde_json::to_vec(&*about).expect("it is plain data")
         };
         let began = standing.mono();
-        let turn = NodeTurn { node: hub.options.node.id(), at: hub.clock.now(), about, release, take, forget, leaves };
+        let turn = self.members.turn(hub.clock.now(), about, leaves);
         let read = match hub.store.turn(turn).await {
             Ok(read) => read,
             Err(error) => {
@@ -131,7 +131,7 @@ impl Turns {
             }
         };
         let ended = standing.mono();
-        let News { gained, lost, give, alive } = self.members.heard(&read, began, ended);
+        let News { gained, lost, give, alive } = self.members.heard(&read, is_going, began, ended);
         standing.set_owned(self.members.owned());
         standing.set_checked(began);
         let tell = |input| drop(hub.inputs.send(input));
@@ -217,6 +217,10 @@ impl Turns {
             }
         }
     }
+}
+
+fn is_going(row: &NodeRow) -> bool {
+    serde_json::from_slice::<About>(&row.about).is_ok_and(|about| about.leaving)
 }
 
 /// The one node of a store of its own.

@@ -10,7 +10,7 @@ use crossdock_connect::{
     Exchange, Message, Next, NextPoll, NextProbe, Probe, Token, TransportError,
     http::{Request, Response},
 };
-use crossdock_store::{Accepted, Addressee, Committed, CursorWrite, InboxRow, Intake, Lease, ProcessKey, Store, StoreError};
+use crossdock_store::{Accepted, Addressee, Committed, CursorWrite, InboxRow, Intake, ProcessKey, Release, Store, StoreError};
 use crossdock_value::Value;
 use sha2::{Digest, Sha256};
 use std::{
@@ -77,8 +77,10 @@ pub struct Simulated<N> {
     /// One of several nodes: its leases are what it is told.
     shared: bool,
     /// Leases that the core has handed over, and partitions that a commit found to be another's.
-    pub gave_up: Vec<Lease>,
+    pub gave_up: Vec<Release>,
     pub superseded: Vec<u16>,
+    /// Whether a call may still leave, asked at the last moment; always, unless a run says otherwise.
+    leave: Box<dyn FnMut(&Job) -> bool>,
     answers: HashMap<crossdock_store::InboxId, Result<crossdock_flows::Answer, crate::HubError>>,
     commit_fault: Box<dyn FnMut(&crossdock_store::Transition) -> CommitFault>,
     trace: Sha256,
@@ -115,6 +117,7 @@ impl<N: Network> Simulated<N> {
             shared: false,
             gave_up: Vec::new(),
             superseded: Vec::new(),
+            leave: Box::new(|_| true),
             answers: HashMap::new(),
             commit_fault: Box::new(|_| CommitFault::None),
             trace: Sha256::new(),
@@ -135,6 +138,10 @@ impl<N: Network> Simulated<N> {
 
     pub fn on_commit(&mut self, fault: impl FnMut(&crossdock_store::Transition) -> CommitFault + 'static) {
         self.commit_fault = Box::new(fault);
+    }
+
+    pub fn on_send(&mut self, leave: impl FnMut(&Job) -> bool + 'static) {
+        self.leave = Box::new(leave);
     }
 
     /// The hub dies and a new one starts on the same store. Whatever was under way is never heard of.
@@ -296,6 +303,10 @@ impl<N: Network> Simulated<N> {
                 };
                 self.tell(soon, Input::Committed { process, transition: id, result });
             }
+            Output::Send(job) if job.kind == JobKind::Attempt && !(self.leave)(&job) => {
+                let attempt = Attempt { job, exchanges: Vec::new(), started: self.now, renewed: false };
+                self.end(attempt, End::NotSent);
+            }
             Output::Send(job) => self.drive(Attempt { job, exchanges: Vec::new(), started: self.now, renewed: false }),
             Output::Load(process) => {
                 let result = at_once(store.load(&process));
@@ -337,7 +348,7 @@ impl<N: Network> Simulated<N> {
                 let timers = at_once(store.due_timers(of, before, limit)).unwrap_or_default();
                 self.tell(soon, Input::Timers { complete: timers.len() < limit, timers, until: before });
             }
-            Output::GaveUp(lease) => self.gave_up.push(lease),
+            Output::GaveUp(release) => self.gave_up.push(release),
             Output::Superseded(partition) => self.superseded.push(partition),
             Output::SaveBreaker { system, state } => {
                 let body = serde_json::to_vec(&state).expect("a breaker state is plain data");

@@ -365,6 +365,9 @@ pub struct Loaded {
     pub exceptions: Vec<(Arc<str>, ExceptionRow)>,
     /// What systems call this process's records.
     pub identities: Vec<IdentityRow>,
+    /// Pending effects that an earlier owner of the partition may have sent, being gone before it could say so. `None`: the store does
+    /// not tell, so it may be all of them.
+    pub doubtful: Option<Vec<u32>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -80,13 +80,21 @@ pub struct NodeTurn {
     /// What all nodes shall know of this one: bounded, JSON, no personal data.
     pub about: Vec<u8>,
     /// Leases to give back, as far as they are still this node's in the epoch named.
-    pub release: Vec<Lease>,
+    pub release: Vec<Release>,
     /// Leases to take, as far as epoch and owner are still as they were seen.
     pub take: Vec<Taking>,
     /// Rows of nodes that are gone and own nothing, to be removed as far as their heartbeat still stands as it was seen.
     pub forget: Vec<(Arc<str>, u64)>,
     /// The node goes: its row is removed instead of written, and whatever it still owns is free at once.
     pub leaves: bool,
+}
+
+/// A lease to give back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Release {
+    pub lease: Lease,
+    /// Nothing that this node sent in it is without its end on disk: the next owner need not doubt what is pending.
+    pub clean: bool,
 }
 
 /// A lease to take, as it was seen.

@@ -195,6 +195,11 @@ impl Lane {
         self.queue.is_empty() && self.in_flight.is_empty() && matches!(self.stage, Stage::Cold | Stage::Ready | Stage::Loading)
     }
 
+    /// A call of it ended without the process being able to hear it.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        !self.unheard.is_empty()
+    }
+
     /// Takes out all that it has to do but hear how its calls ended.
     pub(super) fn keep_ends(&mut self) -> Vec<Work> {
         let (ends, rest) = std::mem::take(&mut self.queue).into_iter().partition(|work| matches!(work, Work::Ended(_)));
@@ -441,7 +446,7 @@ impl Core {
     fn remember(&self, process: &ProcessKey, loaded: Option<Box<Loaded>>) -> Result<Memory, String> {
         let driver = self.wiring.drivers.get(&*process.kind).ok_or_else(|| format!("no flow is called {}", process.kind))?;
         let Some(loaded) = loaded else { return Ok(super::fold::unborn(&**driver)) };
-        let Loaded { version, row, document, effects, timers, exceptions, identities } = *loaded;
+        let Loaded { version, row, document, effects, timers, exceptions, identities, doubtful: told } = *loaded;
         let document = match document {
             Some(bytes) => {
                 crossdock_value::parse(&bytes, &crossdock_value::Limits::default()).map_err(|e| format!("document: {e}"))?
@@ -454,8 +459,10 @@ impl Core {
         }
         let state = if row.state.is_empty() { driver.fresh() } else { driver.read(row.schema, &row.state)? };
         // Whatever is open from before this tenure may have been sent without a word of it reaching the disk.
-        let of_former_run = |e: &&EffectRow| {
-            e.state == EffectState::Pending && !self.cleared.get(process).is_some_and(|cleared| cleared.contains(&e.no))
+        let cleared = self.cleared.get(process);
+        let of_former_run = |e: &&EffectRow| match &told {
+            Some(doubtful) => doubtful.contains(&e.no),
+            None => e.state == EffectState::Pending && !cleared.is_some_and(|cleared| cleared.contains(&e.no)),
         };
         let doubtful = effects.iter().filter(of_former_run).map(|e| e.no).collect();
         let called_off = if effects.iter().any(super::plan::is_calling_out) {

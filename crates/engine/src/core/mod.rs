@@ -27,7 +27,7 @@ use crossdock_canonical::{Duration, Outcome, SystemName, Timestamp};
 use crossdock_connect::Probe;
 use crossdock_flows::Answer;
 use crossdock_store::{
-    Committed, DueEffect, DueTimer, InboxId, InboxRow, Lease, Loaded, Partitions, PayloadHash, ProcessKey, StoreError,
+    Committed, DueEffect, DueTimer, InboxId, InboxRow, Lease, Loaded, Partitions, PayloadHash, ProcessKey, Release, StoreError,
     Transition, TransitionId,
 };
 use dispatch::Dispatcher;
@@ -219,7 +219,7 @@ pub enum Output {
         result: Result<Answer, HubError>,
     },
     /// Nothing of this lease is under way any more: it may be given back.
-    GaveUp(Lease),
+    GaveUp(Release),
     /// The store says that another node has this partition.
     Superseded(u16),
     /// A system's breaker changed; the shell stores it.

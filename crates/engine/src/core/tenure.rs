@@ -5,7 +5,7 @@
 
 use super::{Core, Fetch, Output, lane::Work};
 use crossdock_canonical::{Duration, Timestamp};
-use crossdock_store::{Addressee, InboxId, Lease, PARTITIONS, Partitions, ProcessKey, StoreError};
+use crossdock_store::{Addressee, InboxId, Lease, PARTITIONS, Partitions, ProcessKey, Release, StoreError};
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
@@ -29,6 +29,8 @@ pub(super) struct Tenure {
     leaving: BTreeMap<u16, Timestamp>,
     /// Lanes of those that have something under way.
     busy: HashSet<ProcessKey>,
+    /// Of those, which have a call whose end could not be heard.
+    in_doubt: HashSet<u16>,
 }
 
 impl Default for Tenure {
@@ -38,6 +40,7 @@ impl Default for Tenure {
             working: Partitions::NONE,
             leaving: BTreeMap::new(),
             busy: HashSet::new(),
+            in_doubt: HashSet::new(),
         }
     }
 }
@@ -79,6 +82,7 @@ impl Tenure {
         }
         self.working.remove(partition);
         self.leaving.remove(&partition);
+        self.in_doubt.remove(&partition);
     }
 }
 
@@ -230,11 +234,11 @@ impl Core {
         if self.tenure.leaving.is_empty() {
             return;
         }
-        let lanes = &mut self.lanes;
+        let (lanes, in_doubt) = (&mut self.lanes, &mut self.tenure.in_doubt);
         self.tenure.busy.retain(|process| {
             let rests = lanes.get(process).is_none_or(|lane| lane.has_ended());
-            if rests {
-                lanes.remove(process);
+            if rests && let Some(lane) = lanes.remove(process) {
+                in_doubt.extend(lane.is_in_doubt().then_some(lane.partition));
             }
             !rests
         });
@@ -243,7 +247,9 @@ impl Core {
             |(partition, until): (&u16, &Timestamp)| (!waited_for.contains(*partition) || *until <= now).then_some(*partition);
         let done: Partitions = self.tenure.leaving.iter().filter_map(done).collect();
         for partition in done.iter() {
-            out.push(Output::GaveUp(Lease { partition, epoch: self.tenure.epoch(partition) }));
+            // What was waited for in vain has no end on disk.
+            let clean = !waited_for.contains(partition) && !self.tenure.in_doubt.contains(&partition);
+            out.push(Output::GaveUp(Release { lease: Lease { partition, epoch: self.tenure.epoch(partition) }, clean }));
         }
         self.lose(done, now, out);
     }

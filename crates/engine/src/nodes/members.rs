@@ -6,7 +6,7 @@
 
 use super::assign;
 use crossdock_canonical::{Duration, Timestamp};
-use crossdock_store::{Lease, Membership, NodeRow, NodeTurn, PARTITIONS, Partitions, Taking};
+use crossdock_store::{Lease, Membership, NodeRow, NodeTurn, PARTITIONS, Partitions, Release, Taking};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -49,7 +49,7 @@ pub struct Members {
     /// Being handed over by the core.
     giving: BTreeSet<u16>,
     /// Handed over; to be given back to the store, until it shows that they are.
-    released: BTreeMap<u16, u64>,
+    released: BTreeMap<u16, Release>,
     take: Vec<Taking>,
     forget: Vec<(Arc<str>, u64)>,
     leaving: bool,
@@ -73,12 +73,11 @@ impl Members {
 
     /// The next turn of this node, which says `about` of itself; `leaves` when it is its last.
     pub fn turn(&self, at: Timestamp, about: Vec<u8>, leaves: bool) -> NodeTurn {
-        let release = self.released.iter().map(|(partition, epoch)| Lease { partition: *partition, epoch: *epoch });
         NodeTurn {
             node: self.me.clone(),
             at,
             about,
-            release: release.collect(),
+            release: self.released.values().copied().collect(),
             take: self.take.clone(),
             forget: self.forget.clone(),
             leaves,
@@ -91,12 +90,13 @@ impl Members {
     }
 
     /// The core has nothing of this lease under way any more.
-    pub fn gave_up(&mut self, lease: Lease) {
+    pub fn gave_up(&mut self, release: Release) {
+        let lease = release.lease;
         self.giving.remove(&lease.partition);
         if self.owned.get(&lease.partition) == Some(&lease.epoch) {
             self.owned.remove(&lease.partition);
         }
-        self.released.insert(lease.partition, lease.epoch);
+        self.released.insert(lease.partition, release);
     }
 
     /// The core heard from a commit that it has lost this.
@@ -144,7 +144,7 @@ impl Members {
             .filter(|owner| owner.node == self.me)
             .map(|owner| (owner.lease.partition, owner.lease.epoch))
             .collect();
-        self.released.retain(|partition, epoch| mine.get(partition) == Some(epoch));
+        self.released.retain(|partition, release| mine.get(partition) == Some(&release.lease.epoch));
         for (partition, epoch) in &self.owned {
             if mine.get(partition) != Some(epoch) {
                 news.lost.insert(*partition);

@@ -425,8 +425,8 @@ fn perform(hub: &Arc<Running>, client: &Arc<Client>, output: Output) {
                 let _ = hub.inputs.send(input);
             });
         }
-        Output::GaveUp(lease) => {
-            let _ = hub.changes.send(Change::GaveUp(lease));
+        Output::GaveUp(release) => {
+            let _ = hub.changes.send(Change::GaveUp(release));
         }
         Output::Superseded(partition) => {
             if hub.standing.is_shared() {

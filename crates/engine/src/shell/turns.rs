@@ -11,7 +11,7 @@ use crate::{
     nodes::{Members, News},
 };
 use crossdock_canonical::{Duration, MarketId, SystemName, Timestamp};
-use crossdock_store::{Lease, Membership, NodeRow, StoreError};
+use crossdock_store::{Membership, NodeRow, Release, StoreError};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -25,7 +25,7 @@ const HAND_OVER: Duration = Duration::seconds(4);
 
 /// What the core says of its partitions.
 pub(super) enum Change {
-    GaveUp(Lease),
+    GaveUp(Release),
     Superseded(u16),
 }
 
@@ -82,7 +82,7 @@ impl Turns {
         let mut next = first;
         while let Some(change) = next {
             match change {
-                Change::GaveUp(lease) => self.members.gave_up(lease),
+                Change::GaveUp(release) => self.members.gave_up(release),
                 Change::Superseded(partition) => self.members.superseded(partition),
             }
             next = more.try_recv().ok();

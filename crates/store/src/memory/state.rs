@@ -1,9 +1,9 @@
 //! The maps, and what the engine reads of them. Ordered maps wherever an order can be seen.
 
 use crate::{
-    Accepted, Addressee, Committed, DueEffect, DueTimer, EffectRow, ExceptionRow, IdentityRow, InboxId, InboxRow, Intake, Lease,
-    Loaded, Membership, NodeRow, NodeTurn, Owner, PARTITIONS, Partitions, PayloadHash, ProcessKey, ProcessRow, Taking,
-    TransitionId,
+    Accepted, Addressee, Committed, DueEffect, DueTimer, EffectRow, EffectState, ExceptionRow, IdentityRow, InboxId, InboxRow,
+    Intake, Lease, Loaded, Membership, NodeRow, NodeTurn, Owner, PARTITIONS, Partitions, PayloadHash, ProcessKey, ProcessRow,
+    Release, Taking, TransitionId,
     audit::{self, Deed},
 };
 use crossdock_canonical::{SystemName, Timestamp};
@@ -38,6 +38,10 @@ pub(super) struct State {
     pub(super) offsets: Vec<u64>,
     pub(super) epochs: Vec<u64>,
     owners: Vec<Arc<str>>,
+    /// Pending effects written under an epoch below this may have been sent by an owner that could not say so.
+    doubt_before: Vec<u64>,
+    /// Several nodes take turns; else it is not told which effects are in doubt, as by the embedded store.
+    shared: bool,
     nodes: BTreeMap<Arc<str>, NodeRow>,
     own_rows: u64,
 }
@@ -54,6 +58,8 @@ pub(super) struct Process {
     pub(super) row: ProcessRow,
     pub(super) updated_at: Timestamp,
     pub(super) effects: BTreeMap<u32, EffectRow>,
+    /// Under which epoch each was written last.
+    pub(super) effect_epochs: BTreeMap<u32, u64>,
     pub(super) timers: BTreeMap<Arc<str>, Timestamp>,
     pub(super) exceptions: BTreeMap<Arc<str>, ExceptionRow>,
     /// What it is called: ours, by the system's name.
@@ -139,6 +145,8 @@ impl Default for State {
             offsets: vec![0; all],
             epochs: vec![0; all],
             owners: vec![Arc::from(""); all],
+            doubt_before: vec![0; all],
+            shared: false,
             nodes: BTreeMap::new(),
             own_rows: 0,
         }
@@ -187,26 +195,34 @@ impl State {
         let beat = self.nodes.get(&turn.node).map_or(1, |row| row.beat + 1);
         let row = NodeRow { node: turn.node.clone(), beat, seen_at: turn.at, about: turn.about };
         self.nodes.insert(turn.node.clone(), row);
-        for Lease { partition, epoch } in turn.release {
+        self.shared = true;
+        for Release { lease: Lease { partition, epoch }, clean } in turn.release {
             let at = usize::from(partition);
             if self.owners[at] == turn.node && self.epochs[at] == epoch {
                 self.owners[at] = Arc::from("");
+                self.doubt_before[at] = if clean { self.doubt_before[at] } else { epoch + 1 };
             }
         }
         for Taking { partition, epoch, gone } in turn.take {
             let (at, owner) = (usize::from(partition), &self.owners[usize::from(partition)]);
-            let free = match gone {
+            let free = match &gone {
                 None => owner.is_empty(),
-                Some((node, beat)) => *owner == node && self.nodes.get(&node).is_none_or(|row| row.beat == beat),
+                Some((node, beat)) => owner == node && self.nodes.get(node).is_none_or(|row| row.beat == *beat),
             };
             if free && self.epochs[at] == epoch {
                 self.epochs[at] += 1;
+                if gone.is_some() {
+                    self.doubt_before[at] = self.epochs[at];
+                }
                 self.owners[at] = turn.node.clone();
             }
         }
         if turn.leaves {
             self.nodes.remove(&turn.node);
-            self.owners.iter_mut().filter(|owner| **owner == turn.node).for_each(|owner| *owner = Arc::from(""));
+            for (at, owner) in self.owners.iter_mut().enumerate().filter(|(_, owner)| **owner == turn.node) {
+                *owner = Arc::from("");
+                self.doubt_before[at] = self.epochs[at] + 1;
+            }
         }
         let owners = (0..PARTITIONS).zip(&self.epochs).zip(&self.owners);
         Membership {
@@ -225,7 +241,11 @@ impl State {
     pub(super) fn load(&self, process: &ProcessKey) -> Option<Loaded> {
         let (no, process) = self.find(process)?;
         let document = process.row.document.and_then(|hash| self.payloads.get(&(no, hash))).map(|(_, bytes)| Arc::clone(bytes));
+        let below = self.doubt_before[usize::from(process.key.partition())];
+        let doubtful = process.effects.values().filter(|effect| effect.state == EffectState::Pending);
+        let doubtful = doubtful.filter(|effect| process.effect_epochs.get(&effect.no).is_none_or(|epoch| *epoch < below));
         Some(Loaded {
+            doubtful: self.shared.then(|| doubtful.map(|effect| effect.no).collect()),
             version: process.version,
             row: process.row.clone(),
             document,

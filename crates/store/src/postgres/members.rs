@@ -19,15 +19,17 @@ const SQL: [&str; 10] = [
      ON CONFLICT (name) DO UPDATE SET beat = node.beat + 1, seen_at = excluded.seen_at, about = excluded.about",
     "SELECT name FROM node WHERE name = ANY ($1) ORDER BY name FOR UPDATE",
     "SELECT partition FROM lease WHERE partition = ANY ($1) ORDER BY partition FOR NO KEY UPDATE",
-    "UPDATE lease SET node = '' FROM unnest($2::int2[], $3::int8[]) u (partition, epoch)
+    "UPDATE lease SET node = '', doubt_before = CASE WHEN u.clean THEN doubt_before ELSE lease.epoch + 1 END
+     FROM unnest($2::int2[], $3::int8[], $4::bool[]) u (partition, epoch, clean)
      WHERE lease.partition = u.partition AND lease.epoch = u.epoch AND lease.node = $1",
-    "UPDATE lease SET epoch = lease.epoch + 1, node = $1, taken_at = $2
+    "UPDATE lease SET epoch = lease.epoch + 1, node = $1, taken_at = $2,
+     doubt_before = CASE WHEN u.gone = '' THEN least(doubt_before, lease.epoch + 1) ELSE lease.epoch + 1 END
      FROM unnest($3::int2[], $4::int8[], $5::text[], $6::int8[]) u (partition, epoch, gone, beat)
      WHERE lease.partition = u.partition AND lease.epoch = u.epoch AND lease.node = u.gone
      AND NOT EXISTS (SELECT FROM node n WHERE n.name = u.gone AND n.beat <> u.beat)",
     "DELETE FROM node n USING unnest($1::text[], $2::int8[]) u (name, beat)
      WHERE n.name = u.name AND n.beat = u.beat AND NOT EXISTS (SELECT FROM lease l WHERE l.node = n.name)",
-    "UPDATE lease SET node = '' WHERE node = $1",
+    "UPDATE lease SET node = '', doubt_before = epoch + 1 WHERE node = $1",
     "DELETE FROM node WHERE name = $1",
     "SELECT name, beat, seen_at, about FROM node ORDER BY name",
     "SELECT partition, epoch, node FROM lease ORDER BY partition",
@@ -94,13 +96,15 @@ async fn take_turn(client: &Client, sql: &[Statement], turn: &NodeTurn) -> Resul
     }
     client.execute(beat, &[&&*turn.node, &turn.at.0, &turn.about]).await?;
     if changes {
-        let some = turn.release.iter().map(|lease| lease.partition).chain(turn.take.iter().map(|taking| taking.partition));
+        let some =
+            turn.release.iter().map(|release| release.lease.partition).chain(turn.take.iter().map(|taking| taking.partition));
         let touched: Vec<i16> = if turn.leaves { (0..PARTITIONS).map(row_no).collect() } else { some.map(row_no).collect() };
         // In the order in which commits lock them, so that nobody waits crosswise.
         client.query(lock_leases, &[&touched]).await?;
-        let (partitions, epochs): (Vec<i16>, Vec<i64>) =
-            turn.release.iter().map(|lease| (row_no(lease.partition), lease.epoch.cast_signed())).unzip();
-        client.execute(release, &[&&*turn.node, &partitions, &epochs]).await?;
+        let given = turn.release.iter().map(|release| (row_no(release.lease.partition), release.lease.epoch.cast_signed()));
+        let (partitions, epochs): (Vec<i16>, Vec<i64>) = given.unzip();
+        let clean: Vec<bool> = turn.release.iter().map(|release| release.clean).collect();
+        client.execute(release, &[&&*turn.node, &partitions, &epochs, &clean]).await?;
         let (mut gone, mut beats) = (Vec::new(), Vec::new());
         for taking in &turn.take {
             let (node, beat) = taking.gone.as_ref().map_or(("", 0), |(node, beat)| (&**node, beat.cast_signed()));

@@ -54,8 +54,18 @@ impl Reader {
                  JOIN process_state s ON s.no = k.no WHERE k.kind = $1 AND k.key = $2"
             );
             let values: Values<'_> = &[&kind, &key];
-            let (erased, row, belongings) =
-                tokio::join!(self.ask(Erasures::SQL, seen), self.ask_opt(row_sql, values), self.belongings(process));
+            let doubtful_sql = statement!(
+                "SELECT e.no FROM effect e JOIN lease l ON l.partition = $3 WHERE e.process_no = {OF_PROCESS} AND e.state = 0
+                 AND (e.epoch IS NULL OR e.epoch < l.doubt_before)"
+            );
+            let partition = i16::try_from(process.partition()).unwrap_or(i16::MAX);
+            let of: Values<'_> = &[&kind, &key, &partition];
+            let (erased, row, belongings, doubtful) = tokio::join!(
+                self.ask(Erasures::SQL, seen),
+                self.ask_opt(row_sql, values),
+                self.belongings(process),
+                self.ask(doubtful_sql, of)
+            );
             self.erasures.heed(&erased?)?;
             let (Some(found), belongings) = (row?, belongings?) else { return Ok(None) };
             let row = process_row(&found, 1)?;
@@ -64,7 +74,8 @@ impl Reader {
                 None => None,
             };
             let Belongings { effects, timers, exceptions, identities } = belongings;
-            Ok(Some(Loaded { version: unsigned(&found, 0)?, row, document, effects, timers, exceptions, identities }))
+            let doubtful = Some(all(&doubtful?, |row| unsigned(row, 0))?);
+            Ok(Some(Loaded { version: unsigned(&found, 0)?, row, document, effects, timers, exceptions, identities, doubtful }))
         })
         .await
     }

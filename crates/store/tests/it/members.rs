@@ -4,7 +4,8 @@
 use crate::{cluster::Cluster, orders::order, orders::step, postgres::open};
 use crossdock_canonical::Timestamp;
 use crossdock_store::{
-    CursorWrite, FullStore, Lease, Membership, MemoryStore, NodeTurn, Owner, Partitions, StoreError, Taking, conformance::wait,
+    CursorWrite, FullStore, Lease, Membership, MemoryStore, NodeTurn, Owner, Partitions, Release, StoreError, Taking,
+    conformance::wait,
 };
 use std::sync::Arc;
 
@@ -45,7 +46,8 @@ fn a_lease_is_taken_only_as_it_was_seen_and_given_back_only_by_its_owner() {
     each_shared_store(|store| {
         let take = |node: &str, take: Vec<Taking>| wait(store.turn(NodeTurn { take, ..turn(node) })).expect("turns");
         let release = |node: &str, partition, epoch| {
-            wait(store.turn(NodeTurn { release: vec![Lease { partition, epoch }], ..turn(node) })).expect("turns")
+            let lease = Lease { partition, epoch };
+            wait(store.turn(NodeTurn { release: vec![Release { lease, clean: true }], ..turn(node) })).expect("turns")
         };
         let members = take("a", vec![free(7, 0), free(8, 0), free(9, 5)]);
         assert_eq!((members.nodes.len(), members.owners.len()), (1, 256));
@@ -156,5 +158,41 @@ fn a_cursor_that_has_moved_on_is_not_set_back_and_what_comes_with_it_is_refused(
         wait(store.accept(message(), Some(write("3", Some("2"))))).expect("it follows");
         wait(store.set_cursor(write("9", None))).expect("whatever is there");
         assert_eq!(wait(store.cursor("poll/storefront")), Ok(Some(b"9".to_vec())));
+    });
+}
+
+#[test]
+fn what_is_pending_is_in_doubt_after_an_owner_that_is_gone_or_did_not_say_and_not_after_a_clean_hand_over() {
+    each_shared_store(|store| {
+        let (process, partition) = (order(1), order(1).partition());
+        let take = |node: &str, taking: Taking| {
+            wait(store.turn(NodeTurn { take: vec![taking], ..turn(node) })).expect("turns");
+        };
+        let give = |node: &str, epoch, clean| {
+            let release = vec![Release { lease: Lease { partition, epoch }, clean }];
+            wait(store.turn(NodeTurn { release, ..turn(node) })).expect("turns");
+        };
+        let doubtful = || wait(store.load(&process)).expect("reads").expect("it is there").doubtful;
+        take("a", free(partition, 0));
+        let effects = || vec![crate::orders::effect()];
+        wait(store.commit(crossdock_store::Transition { effects: effects(), ..step(1, 0, 1) })).expect("commits");
+        assert_eq!(doubtful(), Some(vec![]), "its own");
+        give("a", 1, true);
+        take("b", free(partition, 1));
+        assert_eq!(doubtful(), Some(vec![]), "a said that all has ended");
+        give("b", 2, false);
+        take("a", free(partition, 2));
+        assert_eq!(doubtful(), Some(vec![1]), "b did not");
+        give("a", 3, true);
+        take("b", free(partition, 3));
+        assert_eq!(doubtful(), Some(vec![1]), "and a has not cleared it");
+        wait(store.commit(crossdock_store::Transition { effects: effects(), ..step(1, 1, 4) })).expect("commits");
+        assert_eq!(doubtful(), Some(vec![]), "b has the last word of it now");
+        let beat = wait(store.turn(turn("a"))).expect("turns").nodes.iter().find(|row| &*row.node == "b").expect("there").beat;
+        take("a", from(partition, 4, "b", beat));
+        assert_eq!(doubtful(), Some(vec![1]), "b is gone without a word");
+        wait(store.turn(NodeTurn { leaves: true, ..turn("a") })).expect("turns");
+        take("c", free(partition, 5));
+        assert_eq!(doubtful(), Some(vec![1]));
     });
 }

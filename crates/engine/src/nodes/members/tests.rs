@@ -96,7 +96,8 @@ impl World {
                 let owned = node.members.owned.clone();
                 for partition in give.into_iter().chain(node.members.giving.clone()) {
                     if let Some(epoch) = owned.get(&partition) {
-                        node.members.gave_up(Lease { partition, epoch: *epoch });
+                        let lease = Lease { partition, epoch: *epoch };
+                        node.members.gave_up(Release { lease, clean: true });
                     }
                 }
                 node.next = self.now + if node.members.is_eager() { 1 } else { EVERY };

@@ -4,3 +4,7 @@
 ALTER TABLE node ADD COLUMN about BYTEA NOT NULL DEFAULT '';
 ALTER TABLE effect ADD COLUMN partition INT2;
 ALTER TABLE timer ADD COLUMN partition INT2;
+-- Under which epoch an effect was written last, and below which epoch what is pending may have been sent by an owner that was gone
+-- before it could say so. NULL: nobody knows.
+ALTER TABLE effect ADD COLUMN epoch INT8;
+ALTER TABLE lease ADD COLUMN doubt_before INT8 NOT NULL DEFAULT 9223372036854775807;

@@ -366,7 +366,7 @@ impl<'g> Stage<'g> {
                 Taken::Seen(id) => id.unwrap_or_default(),
             });
         }
-        self.effects((known.no, partition), &plain.effects)?;
+        self.effects((known.no, partition, plain.epoch.cast_signed()), &plain.effects)?;
         self.timers_and_exceptions((known.no, partition), plain);
         let named =
             plain.identities.iter().map(|identity| ((identity.system.as_str(), &identity.kind, &identity.theirs), identity));
@@ -474,7 +474,7 @@ impl<'g> Stage<'g> {
         Ok(())
     }
 
-    fn effects(&mut self, (process_no, partition): (i64, i16), effects: &'g [EffectRow]) -> Result<(), Failure> {
+    fn effects(&mut self, (process_no, partition, epoch): (i64, i16, i64), effects: &'g [EffectRow]) -> Result<(), Failure> {
         let mut last: BTreeMap<u32, &EffectRow> = BTreeMap::new();
         for effect in effects {
             // A statement writes a row once. What is written twice in one transition must follow from itself as from what is stored.
@@ -506,6 +506,7 @@ impl<'g> Stage<'g> {
                 request: effect.request.as_ref().map(|hash| &hash.0[..]),
                 last: &effect.last,
                 partition,
+                epoch,
             });
         }
         Ok(())

@@ -1,8 +1,14 @@
 //! `crossdock run`: a hub on a landscape.
 
 use crate::{exit, hub, stores};
-use crossdock_engine::shell::{Options, Running, clock::Clock};
+use crossdock_canonical::Duration;
+use crossdock_engine::shell::{
+    Options, Running,
+    clock::{self, Clock},
+    standing::NodeOptions,
+};
 use crossdock_server::{App, Auth, Principals};
+use crossdock_store::FullStore;
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 use tokio::net::TcpListener;
 
@@ -14,6 +20,9 @@ pub struct Args {
     /// Listen here instead of where `crossdock.yaml` says.
     #[arg(long)]
     listen: Option<SocketAddr>,
+    /// What people know this node by, where several run on one database; else the machine's name and the number of the process.
+    #[arg(long)]
+    node: Option<String>,
 }
 
 pub async fn run(args: Args) -> ExitCode {
@@ -31,7 +40,14 @@ pub async fn run(args: Args) -> ExitCode {
         Ok(wiring) => wiring,
         Err(error) => return exit::fault(error),
     };
+    let listen = args.listen.unwrap_or(node.listen);
     let options = Options {
+        node: NodeOptions {
+            name: args.node.unwrap_or_else(own_name).into(),
+            run: crossdock_server::random::token(crossdock_server::random::system)[..RUN_DIGITS].into(),
+            address: listen.to_string().into(),
+            lease: node.lease,
+        },
         reconcile_every: Some(node.reconcile_every),
         schedules: hub::schedules(&landscape),
         inbox_cap: u64::from(node.caps.inbox),
@@ -49,7 +65,6 @@ pub async fn run(args: Args) -> ExitCode {
         return exit::fault(format!("people and keys cannot be read: {problem:?}"));
     }
     let first = auth.first_run_token();
-    let listen = args.listen.unwrap_or(node.listen);
     let listener = match TcpListener::bind(listen).await {
         Ok(listener) => listener,
         Err(error) => return exit::fault(format!("{listen} cannot be listened on: {error}")),
@@ -58,7 +73,11 @@ pub async fn run(args: Args) -> ExitCode {
     if let Some(token) = first {
         println!("first sign-in: http://{listen}/sign-in with the token {token}");
     }
-    let app = App::new(running.clone(), store.clone(), store, Arc::new(auth)).with_landscape(format!(
+    let auth = Arc::new(auth);
+    if store.is_shared() {
+        tokio::spawn(hear_of_keys(auth.clone(), store.clone()));
+    }
+    let app = App::new(running.clone(), store.clone(), store, auth).with_landscape(format!(
         "{}, landscape {}",
         node.name,
         landscape.hash()
@@ -70,14 +89,36 @@ pub async fn run(args: Args) -> ExitCode {
                 () = stop_signal() => {}
                 () = running.stopped() => {}
             }
+            running.hand_over();
         }
     };
     let served = crossdock_server::serve(listener, crossdock_server::router(app), ending).await;
     running.stop();
+    running.ended().await;
     match served {
         Ok(()) if running.is_fenced() => exit::fault("another node has taken over this store"),
         Ok(()) => exit::OK,
         Err(error) => exit::fault(error),
+    }
+}
+
+/// What makes a node's name its own in this run.
+const RUN_DIGITS: usize = 12;
+/// How soon people and keys that were added or revoked at another node are known here.
+const KEYS_EVERY: Duration = Duration::seconds(2);
+
+fn own_name() -> String {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let machine = Some(machine.trim()).filter(|name| !name.is_empty()).unwrap_or("hub");
+    format!("{machine}-{}", std::process::id())
+}
+
+async fn hear_of_keys(auth: Arc<Auth>, store: Arc<dyn FullStore>) {
+    loop {
+        clock::pause(KEYS_EVERY).await;
+        if let Err(problem) = auth.load(&*store).await {
+            tracing::warn!(reason = %problem.detail, "people and keys cannot be read");
+        }
     }
 }
 

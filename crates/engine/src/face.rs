@@ -23,6 +23,11 @@ pub trait Hub: Send + Sync + 'static {
     /// Every configured system with its health.
     fn systems(&self) -> Vec<SystemView>;
 
+    /// Every node on the hub's store that is known of, this one among them.
+    fn nodes(&self) -> Vec<NodeView> {
+        Vec::new()
+    }
+
     /// Counters and gauges in Prometheus text format.
     fn metrics(&self) -> String;
 
@@ -82,6 +87,29 @@ pub struct SystemView {
     pub p99_ms: Option<u32>,
 }
 
+/// One node as health pages show it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct NodeView {
+    pub name: String,
+    /// Unique to one run of it.
+    pub id: String,
+    pub address: String,
+    pub version: String,
+    /// Whether it is the node that tells of it.
+    pub is_this: bool,
+    /// Whether its heart beats, as this node sees it.
+    pub available: bool,
+    /// How many of the partitions are its own.
+    pub partitions: u32,
+    /// Calls under way.
+    pub in_flight: u32,
+    pub started_at: Timestamp,
+    /// By its own wall clock.
+    pub last_heard: Timestamp,
+    /// For how long this node has seen no new heartbeat of it, in milliseconds of the monotonic clock.
+    pub silent_ms: i64,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HubError {
     #[error("no process {0}")]
@@ -100,6 +128,8 @@ pub enum HubError {
     Store(#[from] StoreError),
     #[error("the hub is shutting down")]
     Stopping,
+    #[error("the command is stored and will be carried out, but its answer did not come within {0} s: look at the process")]
+    Unanswered(i64),
     #[error("another node has taken over, this one ends")]
     Superseded,
 }

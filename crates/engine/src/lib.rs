@@ -6,12 +6,13 @@
 pub mod core;
 pub mod driver;
 pub mod face;
+pub mod nodes;
 pub mod shell;
 pub mod simulated;
 mod stray;
 pub mod wiring;
 
 pub use driver::{Driver, FlowDriver};
-pub use face::{CommandRequest, Hub, HubError, OrderIntake, SystemView};
+pub use face::{CommandRequest, Hub, HubError, NodeView, OrderIntake, SystemView};
 pub use stray::Stray;
 pub use wiring::{Pinned, PolicySource, System, Wiring};

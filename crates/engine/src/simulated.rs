@@ -10,7 +10,7 @@ use crossdock_connect::{
     Exchange, Message, Next, NextPoll, NextProbe, Probe, Token, TransportError,
     http::{Request, Response},
 };
-use crossdock_store::{Accepted, Addressee, Committed, CursorWrite, InboxRow, Intake, ProcessKey, Store, StoreError};
+use crossdock_store::{Accepted, Addressee, Committed, CursorWrite, InboxRow, Intake, ProcessKey, Release, Store, StoreError};
 use crossdock_value::Value;
 use sha2::{Digest, Sha256};
 use std::{
@@ -74,6 +74,13 @@ pub struct Simulated<N> {
     events: BTreeMap<(Timestamp, u64), Event>,
     sequence: u64,
     tokens: HashMap<SystemName, (Token, Timestamp)>,
+    /// One of several nodes: its leases are what it is told.
+    shared: bool,
+    /// Leases that the core has handed over, and partitions that a commit found to be another's.
+    pub gave_up: Vec<Release>,
+    pub superseded: Vec<u16>,
+    /// Whether a call may still leave, asked at the last moment; always, unless a run says otherwise.
+    leave: Box<dyn FnMut(&Job) -> bool>,
     answers: HashMap<crossdock_store::InboxId, Result<crossdock_flows::Answer, crate::HubError>>,
     commit_fault: Box<dyn FnMut(&crossdock_store::Transition) -> CommitFault>,
     trace: Sha256,
@@ -82,8 +89,22 @@ pub struct Simulated<N> {
 }
 
 impl<N: Network> Simulated<N> {
+    /// The only hub on its store.
     pub fn new(config: Config, wiring: Wiring, store: Arc<dyn Store>, network: N, now: Timestamp) -> Self {
-        let mut simulated = Self {
+        let mut simulated = Self::idle(config, wiring, store, network, now);
+        simulated.boot();
+        simulated
+    }
+
+    /// One of several nodes on a store: it has no partition until it hears that it gained some.
+    pub fn node(config: Config, wiring: Wiring, store: Arc<dyn Store>, network: N, now: Timestamp) -> Self {
+        let mut simulated = Self { shared: true, ..Self::idle(config, wiring, store, network, now) };
+        simulated.boot();
+        simulated
+    }
+
+    fn idle(config: Config, wiring: Wiring, store: Arc<dyn Store>, network: N, now: Timestamp) -> Self {
+        Self {
             core: Core::new(config.clone(), wiring.clone(), now),
             network,
             now,
@@ -93,24 +114,40 @@ impl<N: Network> Simulated<N> {
             events: BTreeMap::new(),
             sequence: 0,
             tokens: HashMap::new(),
+            shared: false,
+            gave_up: Vec::new(),
+            superseded: Vec::new(),
+            leave: Box::new(|_| true),
             answers: HashMap::new(),
             commit_fault: Box::new(|_| CommitFault::None),
             trace: Sha256::new(),
             steps: 0,
-        };
-        simulated.boot();
-        simulated
+        }
+    }
+
+    /// Tells the core what became of its partitions, or of its share.
+    pub fn hear(&mut self, input: Input) {
+        self.step(input);
+    }
+
+    /// When something will next happen at this node by itself.
+    pub fn next_event(&self) -> Option<Timestamp> {
+        let event = self.events.first_key_value().map(|((at, _), _)| *at);
+        [event, self.core.wake_at()].into_iter().flatten().min()
     }
 
     pub fn on_commit(&mut self, fault: impl FnMut(&crossdock_store::Transition) -> CommitFault + 'static) {
         self.commit_fault = Box::new(fault);
     }
 
+    pub fn on_send(&mut self, leave: impl FnMut(&Job) -> bool + 'static) {
+        self.leave = Box::new(leave);
+    }
+
     /// The hub dies and a new one starts on the same store. Whatever was under way is never heard of.
     pub fn crash(&mut self) {
         self.events.clear();
         self.tokens.clear();
-        self.config.epoch += 1;
         self.core = Core::new(self.config.clone(), self.wiring.clone(), self.now);
         self.boot();
     }
@@ -192,11 +229,6 @@ impl<N: Network> Simulated<N> {
     }
 
     fn boot(&mut self) {
-        let leases = at_once(self.store.lease("simulated", self.now)).unwrap_or_default();
-        if let Some(epoch) = leases.iter().map(|l| l.epoch).max() {
-            self.config.epoch = epoch;
-            self.core = Core::new(self.config.clone(), self.wiring.clone(), self.now);
-        }
         for name in self.wiring.systems.keys() {
             if let Ok(Some(bytes)) = at_once(self.store.cursor(&breaker_cursor(name)))
                 && let Ok(state) = serde_json::from_slice(&bytes)
@@ -204,7 +236,10 @@ impl<N: Network> Simulated<N> {
                 self.core.restore_breaker(name, state);
             }
         }
-        self.step(Input::Start);
+        if !self.shared {
+            let leases = at_once(self.store.lease("simulated", self.now)).unwrap_or_default();
+            self.step(Input::Gained(leases));
+        }
         let mut polled: Vec<SystemName> =
             self.wiring.systems.values().filter(|s| s.poll_every.is_some()).map(|s| s.name.clone()).collect();
         polled.sort();
@@ -256,7 +291,7 @@ impl<N: Network> Simulated<N> {
             }
             Output::Commit(transition) => {
                 self.trace.update(&transition.action.as_bytes()[..transition.action.len().min(64)]);
-                let process = transition.process.clone();
+                let (process, id) = (transition.process.clone(), transition.id);
                 let result = match (self.commit_fault)(&transition) {
                     CommitFault::None => at_once(store.commit(*transition)),
                     CommitFault::Refused => Err(StoreError::Unavailable("injected".into())),
@@ -266,7 +301,11 @@ impl<N: Network> Simulated<N> {
                         Err(error) => Err(error),
                     },
                 };
-                self.tell(soon, Input::Committed { process, result });
+                self.tell(soon, Input::Committed { process, transition: id, result });
+            }
+            Output::Send(job) if job.kind == JobKind::Attempt && !(self.leave)(&job) => {
+                let attempt = Attempt { job, exchanges: Vec::new(), started: self.now, renewed: false };
+                self.end(attempt, End::NotSent);
             }
             Output::Send(job) => self.drive(Attempt { job, exchanges: Vec::new(), started: self.now, renewed: false }),
             Output::Load(process) => {
@@ -284,11 +323,11 @@ impl<N: Network> Simulated<N> {
             }
             Output::LookUp { process, transition } => {
                 let result = at_once(store.was_committed(&process, transition));
-                self.tell(Duration::millis(50), Input::LookedUp { process, result });
+                self.tell(Duration::millis(50), Input::LookedUp { process, transition, result });
             }
-            Output::LoadRequest { process, no, hash } => {
-                let bytes = at_once(store.payload(&process, &hash));
-                self.tell(soon, Input::RequestLoaded { process, no, bytes });
+            Output::LoadRequest(fetch) => {
+                let bytes = at_once(store.payload(&fetch.process, &fetch.hash));
+                self.tell(soon, Input::RequestLoaded { fetch, bytes });
             }
             Output::Resolve(row) => {
                 let process = match &row.to {
@@ -297,21 +336,23 @@ impl<N: Network> Simulated<N> {
                 };
                 self.tell(soon, Input::Resolved { row, process });
             }
-            Output::ReadInbox { after, limit } => {
-                let rows = at_once(store.inbox(after, limit)).unwrap_or_default();
+            Output::ReadInbox { of, after, limit } => {
+                let rows = at_once(store.inbox(of, after, limit)).unwrap_or_default();
                 self.tell(soon, Input::InboxRead { complete: rows.len() < limit, rows });
             }
-            Output::ReadDue { system, before, limit } => {
-                let effects = at_once(store.due_effects(system.as_str(), before, limit)).unwrap_or_default();
+            Output::ReadDue { of, system, before, limit } => {
+                let effects = at_once(store.due_effects(of, system.as_str(), before, limit)).unwrap_or_default();
                 self.tell(soon, Input::Due { complete: effects.len() < limit, system, effects });
             }
-            Output::ReadTimers { before, limit } => {
-                let timers = at_once(store.due_timers(before, limit)).unwrap_or_default();
+            Output::ReadTimers { of, before, limit } => {
+                let timers = at_once(store.due_timers(of, before, limit)).unwrap_or_default();
                 self.tell(soon, Input::Timers { complete: timers.len() < limit, timers, until: before });
             }
+            Output::GaveUp(release) => self.gave_up.push(release),
+            Output::Superseded(partition) => self.superseded.push(partition),
             Output::SaveBreaker { system, state } => {
                 let body = serde_json::to_vec(&state).expect("a breaker state is plain data");
-                let _ = at_once(store.set_cursor(CursorWrite { name: breaker_cursor(&system).into(), body }));
+                let _ = at_once(store.set_cursor(CursorWrite { name: breaker_cursor(&system).into(), body, seen: None }));
             }
         }
     }
@@ -352,9 +393,9 @@ impl<N: Network> Simulated<N> {
 
     fn end(&mut self, attempt: Attempt, end: End) {
         let response = attempt.exchanges.last().and_then(|e| e.answer.as_ref().ok()).map(|r| r.body.clone());
-        let Job { process, no, generation, call, .. } = *attempt.job;
+        let Job { process, no, generation, epoch, call, .. } = *attempt.job;
         let took = self.now - attempt.started;
-        let ended = Ended { process, system: call.system, no, generation, end, response, took };
+        let ended = Ended { process, system: call.system, no, generation, epoch, end, response, took };
         self.tell(Duration(0), Input::Ended(Box::new(ended)));
     }
 
@@ -428,7 +469,7 @@ impl<N: Network> Simulated<N> {
                 }
                 Some(NextPoll::Page { messages, cursor, more }) => {
                     let rows = messages.into_iter().map(|m| self.intake_of(name, m)).collect();
-                    let write = CursorWrite { name: cursor_name, body: crossdock_value::to_json(&cursor) };
+                    let write = CursorWrite { name: cursor_name, body: crossdock_value::to_json(&cursor), seen: None };
                     let _ = self.accept(rows, Some(write));
                     again = if more { Duration::millis(1) } else { every };
                     break;
@@ -490,7 +531,11 @@ pub fn at_once<T>(mut future: Pin<Box<dyn Future<Output = Result<T, StoreError>>
 /// A word for the trace.
 fn name_of(input: &Input) -> &'static [u8] {
     match input {
-        Input::Start => b"start",
+        Input::Gained(_) => b"gained",
+        Input::Lost(_) => b"lost",
+        Input::GiveUp(_) => b"give_up",
+        Input::Share { .. } => b"share",
+        Input::Warned(..) => b"warned",
         Input::Inbox(_) => b"inbox",
         Input::Arrived => b"arrived",
         Input::InboxRead { .. } => b"inbox_read",

@@ -23,6 +23,8 @@ pub struct NodeConfig {
     pub caps: Caps,
     /// How often every open process is compared with its systems.
     pub reconcile_every: Duration,
+    /// On a store of several nodes: one whose heartbeat stood still for so long is gone, and the others take its work.
+    pub lease: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +83,7 @@ impl Default for NodeConfig {
             backbone: Backbone::None,
             caps: Caps::default(),
             reconcile_every: Duration::minutes(15),
+            lease: Duration::seconds(1),
         }
     }
 }
@@ -95,6 +98,7 @@ pub(crate) fn read(root: &Node, faults: &mut Faults) -> Option<NodeConfig> {
         backbone: section.or("backbone", default.backbone, faults, word(&[("none", Backbone::None)])),
         caps: section.or("limits", default.caps, faults, caps),
         reconcile_every: section.or("reconcile_every", default.reconcile_every, faults, duration),
+        lease: section.or("lease", default.lease, faults, duration),
     };
     section.close(faults);
     Some(config)

@@ -114,6 +114,8 @@ catalogue! {
         "Repeat with the same Idempotency-Key: if it was written, you are told so and it is not written twice.";
     Stopping = "stopping", SERVICE_UNAVAILABLE, "The hub is shutting down",
         "Repeat after `Retry-After`, here or at another node.";
+    Unanswered = "unanswered", SERVICE_UNAVAILABLE, "The command is stored, its answer is not there yet",
+        "It will be carried out: look at the process. Repeated with the same Idempotency-Key it is not carried out twice.";
     Internal = "internal", INTERNAL_SERVER_ERROR, "A fault of the hub",
         "Report `request_id`; the log has the cause under it.";
 }
@@ -127,7 +129,7 @@ impl Code {
     fn retry_after(self) -> Option<u64> {
         match self {
             Self::Overloaded | Self::OutcomeUnknown => Some(1),
-            Self::Unavailable | Self::Stopping => Some(5),
+            Self::Unavailable | Self::Stopping | Self::Unanswered => Some(5),
             _ => None,
         }
     }
@@ -277,6 +279,9 @@ impl From<HubError> for Problem {
             },
             HubError::Malformed(reason) => Self::new(Code::InvalidRequest, reason),
             HubError::Store(error) => error.into(),
+            HubError::Unanswered(seconds) => {
+                Self::new(Code::Unanswered, format!("The node that owns the process did not answer within {seconds} s."))
+            }
             HubError::Stopping | HubError::Superseded => Self::of(Code::Stopping),
         }
     }
@@ -310,6 +315,7 @@ mod tests {
         for (error, code) in [
             (HubError::Overloaded("inbox".into()), "overloaded"),
             (HubError::Stopping, "stopping"),
+            (HubError::Unanswered(10), "unanswered"),
             (HubError::Store(StoreError::Busy(9)), "overloaded"),
             (HubError::Store(StoreError::Unavailable("disk".into())), "unavailable"),
             (HubError::Store(StoreError::Unknown("lost".into())), "outcome_unknown"),

@@ -11,6 +11,7 @@ pub mod crash;
 mod entropy;
 pub mod memory;
 mod model;
+mod nodes;
 pub mod postgres;
 mod read;
 mod request;
@@ -19,6 +20,7 @@ mod vault;
 
 pub use memory::{Fault, MemoryStore};
 pub use model::*;
+pub use nodes::*;
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use read::*;
 pub use sqlite::{Durability, Options, SqliteStore};
@@ -37,7 +39,7 @@ pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Sen
 pub trait Store: Send + Sync + 'static {
     /// Writes inbox rows. When it returns, they are on disk. Any node may call it: it needs neither lease nor epoch.
     ///
-    /// All rows and the cursor go in one transaction. A row whose `(source, message id)` or process key is known is answered as a
+    /// All rows and the cursor go in one transaction; a cursor that has moved on refuses it whole. A row whose `(source, message id)` or process key is known is answered as a
     /// duplicate, by its own.
     fn accept(&self, rows: Vec<Intake>, cursor: Option<CursorWrite>) -> Reply<'_, Vec<Accepted>>;
 
@@ -56,8 +58,20 @@ pub trait Store: Send + Sync + 'static {
     /// Everything a lane needs of one process; `None` when there is none yet.
     fn load(&self, process: &ProcessKey) -> Reply<'_, Option<Loaded>>;
 
-    /// Inbox rows not yet folded, oldest first, after `after`, for any partition of `partitions` (empty: all).
-    fn inbox(&self, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>>;
+    /// Whether several nodes may work on it at once. Then each takes part by `turn`; else the one hub takes all by `lease`.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// One turn of a node: it says that it is alive, gives leases back, takes some, and hears of all others.
+    fn turn(&self, turn: NodeTurn) -> Reply<'_, Membership> {
+        let _ = turn;
+        Box::pin(std::future::ready(Err(StoreError::Constraint("this store serves one node".into()))))
+    }
+
+    /// Inbox rows not yet folded, oldest first, after `after`, of these partitions. A row whose process the identity map has yet to
+    /// tell belongs to all. A store of one node need not look at `of`, here and below.
+    fn inbox(&self, of: Partitions, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>>;
 
     /// Resolves when another node may have stored inbox rows, at the latest after a while: then it is time to read `inbox`. One task
     /// may wait at a time. It never resolves for a store of one node, whose callers know what they stored.
@@ -66,10 +80,16 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Effects that are due for the dispatcher, of one system, most urgent class first, at most `limit`.
-    fn due_effects(&self, system: &str, before: crossdock_canonical::Timestamp, limit: usize) -> Reply<'_, Vec<DueEffect>>;
+    fn due_effects(
+        &self,
+        of: Partitions,
+        system: &str,
+        before: crossdock_canonical::Timestamp,
+        limit: usize,
+    ) -> Reply<'_, Vec<DueEffect>>;
 
     /// Timers due before an instant, earliest first.
-    fn due_timers(&self, before: crossdock_canonical::Timestamp, limit: usize) -> Reply<'_, Vec<DueTimer>>;
+    fn due_timers(&self, of: Partitions, before: crossdock_canonical::Timestamp, limit: usize) -> Reply<'_, Vec<DueTimer>>;
 
     /// The bytes of an archived payload, unsealed. `None` when its retention ended or its subject was erased.
     fn payload(&self, process: &ProcessKey, hash: &PayloadHash) -> Reply<'_, Option<std::sync::Arc<[u8]>>>;
@@ -80,7 +100,7 @@ pub trait Store: Send + Sync + 'static {
     /// A stored cursor (poll watermarks, breaker states, schedule marks), by name.
     fn cursor(&self, name: &str) -> Reply<'_, Option<Vec<u8>>>;
 
-    /// Writes a cursor on its own.
+    /// Writes a cursor on its own; refused when it has moved on.
     fn set_cursor(&self, write: CursorWrite) -> Reply<'_, ()>;
 
     /// A pinned policy document by hash; `put_pin` is idempotent.

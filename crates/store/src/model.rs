@@ -117,6 +117,18 @@ pub struct InboxRow {
 pub struct CursorWrite {
     pub name: Arc<str>,
     pub body: Vec<u8>,
+    /// What was read of it before (empty: nothing): if another node has written it since, it is not written. `None` does not look. A
+    /// store of one node need not compare.
+    pub seen: Option<Vec<u8>>,
+}
+
+impl CursorWrite {
+    pub const MOVED_ON: &str = "the cursor has moved on";
+
+    /// Whether it may replace what is stored.
+    pub fn follows(&self, stored: Option<&[u8]>) -> bool {
+        self.seen.as_ref().is_none_or(|seen| stored.unwrap_or_default() == &seen[..])
+    }
 }
 
 /// Names a transition, so that a commit whose reply was lost can be looked up. Made by the engine, unique per store.
@@ -353,6 +365,9 @@ pub struct Loaded {
     pub exceptions: Vec<(Arc<str>, ExceptionRow)>,
     /// What systems call this process's records.
     pub identities: Vec<IdentityRow>,
+    /// Pending effects that an earlier owner of the partition may have sent, being gone before it could say so. `None`: the store does
+    /// not tell, so it may be all of them.
+    pub doubtful: Option<Vec<u32>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

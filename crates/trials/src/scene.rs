@@ -90,7 +90,6 @@ impl Scene {
     /// The hub ends and another version of it starts on the same store, with other policies for what it begins.
     pub fn deploy(self, policies: Arc<dyn PolicySource>) -> Self {
         let Self { sim, store, channel, wiring, config } = self;
-        let config = Config { epoch: config.epoch + 1, ..config };
         let wiring = Wiring { policies, ..wiring };
         let now = sim.now;
         let sim = Simulated::new(config.clone(), wiring.clone(), store.clone(), sim.network, now);

@@ -3,7 +3,6 @@
 
 use super::{Workload, child::Commands, flow::STEPS, orders::Orders};
 use crossdock_canonical::{SystemName, Timestamp};
-use crossdock_engine::core::Config;
 use crossdock_store::{
     Accepted, Addressee, EffectRow, EffectState, InboxId, Intake, Payload, PayloadHash, Priority, ProcessKey, ProcessRow, Store,
     SummaryRow, Transition, TransitionId,
@@ -74,7 +73,7 @@ fn closed(orders: &Orders, n: u64, settles: InboxId, epoch: u64) -> Transition {
     let hash = PayloadHash::of(&body);
     let effects = STEPS.iter().zip(1..).map(|(step, no)| effect(step, no, n, hash)).collect();
     Transition {
-        id: TransitionId((Config::default().epoch << 41) + n),
+        id: TransitionId((1 << 41) + n),
         process: ProcessKey::new("order", &reference),
         version: 0,
         epoch,

@@ -10,7 +10,7 @@ use super::{
 use crate::{SystemView, Wiring};
 use crossdock_canonical::{Duration, SystemName, Timestamp};
 use crossdock_connect::Call;
-use crossdock_store::{DueEffect, ProcessKey};
+use crossdock_store::{DueEffect, Partitions, ProcessKey};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -30,6 +30,8 @@ pub struct Job {
     pub process: ProcessKey,
     pub no: u32,
     pub generation: u32,
+    /// The epoch of its partition's lease: its end is heard only as long as that stands.
+    pub epoch: u64,
     pub kind: JobKind,
     pub call: Call,
     /// The exact bytes of the intent.
@@ -162,10 +164,40 @@ impl Dispatcher {
         true
     }
 
-    pub fn read_all(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+    /// Reads what is due in partitions that came. Of a read that is under way nothing of them can be expected: another follows it.
+    pub fn read_all(&mut self, of: Partitions, now: Timestamp, out: &mut Vec<Output>) {
         for (name, queue) in &mut self.queues {
+            if queue.reading {
+                queue.left_out = true;
+                continue;
+            }
             queue.begin_read(now);
-            out.push(Output::ReadDue { system: name.clone(), before: now + HORIZON, limit: self.window });
+            out.push(Output::ReadDue { of, system: name.clone(), before: now + HORIZON, limit: self.window });
+        }
+    }
+
+    /// Nothing of these partitions is due here any more.
+    pub fn forget(&mut self, partitions: Partitions) {
+        for queue in self.queues.values_mut() {
+            queue.ready.retain(|(_, process, _)| !partitions.holds(process));
+            queue.later.retain(|(_, process, _)| !partitions.holds(process));
+            queue.places.retain(|(process, _), _| !partitions.holds(process));
+        }
+    }
+
+    /// This node is the n-th of so many that share every system's budget.
+    pub fn share(&mut self, place: u32, nodes: u32) {
+        for queue in self.queues.values_mut() {
+            queue.health.share(place, nodes);
+            queue.asleep_until = None;
+        }
+    }
+
+    /// Another node found that a system is not to be called.
+    pub fn warned(&mut self, system: &SystemName, state: BreakerState, now: Timestamp) {
+        if let Some(queue) = self.queues.get_mut(system) {
+            queue.health.warned(state, now);
+            queue.asleep_until = None;
         }
     }
 
@@ -275,6 +307,7 @@ impl Dispatcher {
 impl Core {
     /// Rows that are due, as the store has them.
     pub(super) fn due(&mut self, system: &SystemName, effects: Vec<DueEffect>, complete: bool, now: Timestamp) {
+        let of = self.tenure.working();
         let Some(queue) = self.dispatcher.queues.get_mut(system) else { return };
         queue.reading = false;
         // What was left out while the read was under way is still out there.
@@ -282,7 +315,7 @@ impl Core {
         for effect in effects {
             let known = queue.places.contains_key(&(effect.process.clone(), effect.no));
             let busy = self.lanes.get(&effect.process).is_some_and(|lane| lane.in_flight.contains_key(&effect.no));
-            if !known && !busy {
+            if !known && !busy && of.holds(&effect.process) {
                 queue.insert(&effect.process, effect.no, effect.class, effect.due, now);
             }
         }
@@ -295,6 +328,7 @@ impl Core {
 
     fn dispatch_once(&mut self, now: Timestamp, out: &mut Vec<Output>) -> bool {
         let mut go: Vec<(ProcessKey, u32, SystemName)> = Vec::new();
+        let of = self.tenure.working();
         for (name, queue) in &mut self.dispatcher.queues {
             queue.wake(now);
             while !queue.ready.is_empty() {
@@ -317,7 +351,7 @@ impl Core {
             let room = queue.places.len() < self.dispatcher.window / 2;
             if !queue.reading && ((queue.overflow && room) || queue.read_again_at <= now) {
                 queue.begin_read(now);
-                out.push(Output::ReadDue { system: name.clone(), before: now + HORIZON, limit: self.dispatcher.window });
+                out.push(Output::ReadDue { of, system: name.clone(), before: now + HORIZON, limit: self.dispatcher.window });
             }
             if let Some(state) = queue.health.take_change() {
                 out.push(Output::SaveBreaker { system: name.clone(), state });

@@ -43,6 +43,8 @@ pub(super) const TAKEN: &str = "command.taken";
 const ORDER: &str = "order";
 /// When a message that waits with its order is tried again.
 const ORPHAN_AGAIN: Duration = Duration::seconds(10);
+/// When an effect is decided on anew that was not sent for want of a fresh lease.
+const SEND_AGAIN: Duration = Duration::millis(250);
 /// How often a starting process looks for the policy it was given.
 const PIN_WAITS_MAX: u32 = 20;
 
@@ -95,13 +97,12 @@ pub(super) fn unborn(driver: &dyn Driver) -> Memory {
     }
 }
 
-/// Where a message goes whose record nobody knows.
+/// Where a message goes whose record nobody knows: in the partition of the process it is for, which is its reader's.
 pub(super) fn stray_process(row: &InboxRow) -> ProcessKey {
-    let name = match &row.to {
-        Addressee::Process(process) => process.to_string(),
-        Addressee::Theirs { system, kind, id } => format!("{system}/{kind}/{id}"),
-    };
-    ProcessKey::new("stray", &name)
+    match &row.to {
+        Addressee::Process(process) => ProcessKey::new("stray", &process.key),
+        Addressee::Theirs { system, kind, id } => ProcessKey::new("stray", &format!("{system}/{kind}/{id}")),
+    }
 }
 
 /// What flows without a market get.
@@ -126,8 +127,8 @@ impl Core {
             Work::Ended(ended) => self.end(process, lane, ended, now),
             Work::Timer { name, due } => self.timer(process, lane, name, *due, now),
             Work::Send { no, system } => self.send(process, lane, *no, system, now, out),
-            Work::Request { no, bytes } => {
-                self.request_loaded(process, lane, *no, bytes, now, out);
+            Work::Request { fetch, bytes } => {
+                self.request_loaded(process, lane, fetch, bytes, now, out);
                 None
             }
             Work::Reconcile => {
@@ -155,12 +156,14 @@ impl Core {
     /// A draft that changes nothing yet.
     fn draft(&mut self, process: &ProcessKey, memory: &Memory, actor: &Arc<str>, action: String, now: Timestamp) -> Draft {
         self.next_transition += 1;
+        let epoch = self.tenure.epoch(process.partition());
         Draft {
             transition: Transition {
-                id: TransitionId(self.next_transition),
+                // Named by the tenure too, so that no former owner's id of this process repeats.
+                id: TransitionId((epoch << 40) | self.next_transition),
                 process: process.clone(),
                 version: memory.version,
-                epoch: self.config.epoch,
+                epoch,
                 at: now,
                 actor: actor.clone(),
                 action: action.into(),
@@ -263,8 +266,13 @@ impl Core {
         let input = FlowInput::Message { from: row.source.clone(), kind: row.kind.to_string(), body };
         self.hear(process, memory, &input, now, &mut draft);
         draft.close_exception(memory, POISON);
-        let heard =
-            Heard { kind: "message", name: &row.kind, from: row.source.as_str(), payload: payload.map(|h| h.to_string()) };
+        let heard = Heard {
+            kind: "message",
+            name: &row.kind,
+            from: row.source.as_str(),
+            payload: payload.map(|h| h.to_string()),
+            row: None,
+        };
         draft.write_record(Record { heard, ..Record::default() });
         Some(draft)
     }
@@ -381,7 +389,8 @@ impl Core {
         };
         draft.transition.exceptions.push((POISON.into(), Some(exception)));
         draft.block = Some(Block::Close(row.id));
-        let heard = Heard { kind: "message", name: &row.kind, from: row.source.as_str(), payload: Some(hash.to_string()) };
+        let heard =
+            Heard { kind: "message", name: &row.kind, from: row.source.as_str(), payload: Some(hash.to_string()), row: None };
         draft.write_record(Record { heard, ..Record::default() });
         Some(draft)
     }
@@ -460,10 +469,22 @@ impl Core {
 
     pub(super) fn ended(&mut self, ended: Ended, now: Timestamp, out: &mut Vec<Output>) {
         let process = ended.process.clone();
-        if let Some(lane) = self.lanes.get_mut(&process) {
-            lane.in_flight.remove(&ended.no);
+        if ended.epoch != self.tenure.epoch(process.partition()) {
+            // A call of a former tenure: it says how the system does, and whoever owns the process now asks after it.
+            self.note_health(&ended, now);
+            return;
         }
+        let class = self.lanes.get_mut(&process).and_then(|lane| {
+            lane.in_flight.remove(&ended.no);
+            Some(lane.memory.as_ref()?.effect(ended.no)?.class)
+        });
         self.note_health(&ended, now);
+        if let End::NotSent = ended.end {
+            if let (Some(class), true) = (class, self.tenure.works(process.partition())) {
+                self.dispatcher.offer(&ended.system, &process, ended.no, class, now + SEND_AGAIN, now);
+            }
+            return;
+        }
         self.work(process, Work::Ended(Box::new(ended)), now, out);
     }
 
@@ -477,7 +498,7 @@ impl Core {
             End::Attempt(outcome) if effect.state.is_open() => self.attempt_ended(process, lane, &effect, outcome, ended, now),
             End::Probe(probe) if effect.state.is_open() => self.probe_ended(process, lane, &effect, probe, ended, now),
             End::Audit(probe) if effect.state == EffectState::Done => self.audit_ended(process, lane, &effect, probe, ended, now),
-            End::Attempt(_) | End::Probe(_) | End::Audit(_) => None,
+            End::Attempt(_) | End::Probe(_) | End::Audit(_) | End::NotSent => None,
         }
     }
 }

@@ -56,6 +56,9 @@ pub(super) enum Answered {
 }
 
 pub(super) struct Health {
+    /// Of all nodes together.
+    whole: Limits,
+    /// This node's share.
     limits: Limits,
     breaker: BreakerState,
     failures_in_a_row: u32,
@@ -76,9 +79,16 @@ pub(super) struct Health {
     changed: bool,
 }
 
+/// The n-th of so many nearly equal parts, at least one.
+fn cut(whole: u32, place: u32, nodes: u32) -> u32 {
+    let nodes = nodes.max(1);
+    (whole / nodes + u32::from(place < whole % nodes)).max(1)
+}
+
 impl Health {
     pub fn new(limits: Limits) -> Self {
         Self {
+            whole: limits,
             limits,
             breaker: BreakerState::Closed,
             failures_in_a_row: 0,
@@ -92,6 +102,30 @@ impl Health {
             minute: VecDeque::new(),
             last_success: None,
             changed: false,
+        }
+    }
+
+    /// Cuts the budgets for the n-th of so many nodes, counted from 0. Together they never have more than the whole, unless there are
+    /// more nodes than it has calls: each has at least one, or what waits in its partitions would wait for ever.
+    pub fn share(&mut self, place: u32, nodes: u32) {
+        self.limits.concurrency = cut(self.whole.concurrency, place, nodes);
+        self.limits.rate = self.whole.rate.map(|rate| cut(rate, place, nodes));
+    }
+
+    /// Another node's calls failed: none is made here either, until the time it says. Not stored or told on: it was.
+    pub fn warned(&mut self, state: BreakerState, now: Timestamp) {
+        let until = match &state {
+            BreakerState::Open { until, .. } | BreakerState::Misconfigured { until, .. } => *until,
+            BreakerState::Closed | BreakerState::HalfOpen { .. } => return,
+        };
+        if self.breaker == BreakerState::Closed && until > now {
+            // However wrong the other's clock is.
+            let until = until.min(now + MISCONFIGURED_PAUSE);
+            self.breaker = match state {
+                BreakerState::Open { pause, reason, since, .. } => BreakerState::Open { until, pause, reason, since },
+                BreakerState::Misconfigured { reason, since, .. } => BreakerState::Misconfigured { until, reason, since },
+                other => other,
+            };
         }
     }
 
@@ -288,5 +322,38 @@ impl Health {
             }
         }
         self.minute.back_mut().expect("a second was just pushed if there was none")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_budget_never_exceed_it_as_long_as_there_are_no_more_nodes_than_calls() {
+        for whole in 1..40 {
+            for nodes in 1..50 {
+                let parts: Vec<u32> = (0..nodes).map(|place| cut(whole, place, nodes)).collect();
+                assert_eq!(parts.iter().sum::<u32>(), whole.max(nodes), "{whole} over {nodes}: {parts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_nodes_warning_opens_a_closed_breaker_until_the_time_it_says_and_no_longer_than_a_minute() {
+        let (now, since) = (Timestamp(1_000), Timestamp(900));
+        let open = |until| BreakerState::Open { until: Timestamp(until), pause: FIRST_PAUSE, reason: "down".into(), since };
+        let mut health = Health::new(Limits::default());
+        health.warned(open(999), now);
+        assert_eq!(health.may_call(now, 0), Ok(()), "it is over");
+        health.warned(open(3_000), now);
+        assert_eq!(health.may_call(now, 0), Err(Some(Timestamp(3_000))));
+        assert_eq!(health.take_change(), None, "it is the other's to store");
+        health.warned(open(9_000), now);
+        assert_eq!(health.may_call(now, 0), Err(Some(Timestamp(3_000))), "an open one has its own time");
+        assert_eq!(health.may_call(Timestamp(3_000), 0), Ok(()), "then this node tries for itself");
+        let mut health = Health::new(Limits::default());
+        health.warned(open(i64::MAX), now);
+        assert_eq!(health.may_call(now, 0), Err(Some(now + MISCONFIGURED_PAUSE)), "however wrong its clock");
     }
 }

@@ -1,17 +1,17 @@
 //! A lane: one process, one piece of work at a time. Its memory advances only when the store says that the transition is on disk;
 //! on any doubt it is dropped and read again.
 
-use super::{Core, Ended, Output, fold::Draft};
+use super::{Core, Ended, Fetch, Output, fold::Draft};
 use crate::{HubError, driver::State, wiring::Pinned};
 use crossdock_canonical::{Duration, SystemName, Timestamp};
 use crossdock_flows::Answer;
 use crossdock_store::{
     Committed, EffectRow, EffectState, ExceptionRow, IdentityRow, InboxId, InboxRow, Intake, Loaded, ProcessKey, ProcessRow,
-    StoreError, Transition,
+    StoreError, Transition, TransitionId,
 };
 use crossdock_value::Value;
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
     sync::Arc,
 };
 
@@ -31,7 +31,7 @@ pub(super) enum Work {
     },
     /// The bytes of an effect whose slot is reserved.
     Request {
-        no: u32,
+        fetch: Fetch,
         bytes: Result<Option<Arc<[u8]>>, StoreError>,
     },
     Reconcile,
@@ -46,6 +46,7 @@ const LOAD_AGAIN: Duration = Duration::seconds(5);
 
 #[derive(Default)]
 pub(super) struct Lane {
+    pub(super) partition: u16,
     stage: Stage,
     pub(super) memory: Option<Memory>,
     queue: VecDeque<Work>,
@@ -189,6 +190,32 @@ impl Lane {
         self.is_idle() && self.blocked.is_none() && self.audits.is_empty() && self.unheard.is_empty()
     }
 
+    /// Nothing of it is under way that a next owner would have to ask after, or that has yet to be written down.
+    pub(super) fn has_ended(&self) -> bool {
+        self.queue.is_empty() && self.in_flight.is_empty() && matches!(self.stage, Stage::Cold | Stage::Ready | Stage::Loading)
+    }
+
+    /// A call of it ended without the process being able to hear it.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        !self.unheard.is_empty()
+    }
+
+    /// Takes out all that it has to do but hear how its calls ended.
+    pub(super) fn keep_ends(&mut self) -> Vec<Work> {
+        let (ends, rest) = std::mem::take(&mut self.queue).into_iter().partition(|work| matches!(work, Work::Ended(_)));
+        self.queue = ends;
+        Vec::from(rest)
+    }
+
+    /// All that it had to do, what it was doing with it.
+    pub(super) fn let_go(mut self) -> Vec<Work> {
+        let mut work = Vec::from(std::mem::take(&mut self.queue));
+        if let Stage::Pinning(draft) | Stage::Committing(draft) | Stage::InDoubt(draft) = self.stage {
+            work.extend([draft.work, draft.then].into_iter().flatten());
+        }
+        work
+    }
+
     /// Takes out the messages that wait behind a blocking one: the store keeps them.
     fn waiting_messages(&mut self) -> Vec<InboxId> {
         let mut waiting = Vec::new();
@@ -207,20 +234,29 @@ impl Lane {
         });
         waiting
     }
-
-    /// Does this before anything else, when what the lane needs for it has been read.
-    pub(super) fn read_first(&mut self, work: Work) {
-        self.queue.push_front(work);
-        self.memory = None;
-        self.stage = Stage::Loading;
-    }
 }
 
 impl Core {
     /// Gives a lane something to do and lets it run.
     pub(super) fn work(&mut self, process: ProcessKey, work: Work, now: Timestamp, out: &mut Vec<Output>) {
-        self.lanes.entry(process.clone()).or_default().queue.push_back(work);
-        self.run(&process, now, out);
+        let (lane, new) = match self.lanes.entry(process.clone()) {
+            Entry::Occupied(known) => (known.into_mut(), false),
+            Entry::Vacant(free) => {
+                let partition = process.partition();
+                (free.insert(Box::new(Lane { partition, ..Lane::default() })), true)
+            }
+        };
+        let partition = lane.partition;
+        let welcome = if let Work::Ended(_) = work { self.tenure.epoch(partition) != 0 } else { self.tenure.works(partition) };
+        if welcome {
+            lane.queue.push_back(work);
+            self.run(&process, now, out);
+        } else {
+            if new {
+                self.lanes.remove(&process);
+            }
+            self.decline(work, now);
+        }
     }
 
     /// Runs a lane until it waits for something.
@@ -262,14 +298,34 @@ impl Core {
             .as_ref()
             .is_none_or(|m| m.version == 0 || (&*m.row.summary.status != "open" && &*m.row.summary.status != "held"));
         if lane.is_disposable() && (over || ended) {
+            self.forget(process, &mut lane);
             return;
         }
         // Of a blocked lane only what blocks it must be known.
         if over && lane.is_idle() {
-            lane.memory = None;
+            self.forget(process, &mut lane);
             lane.stage = Stage::Cold;
         }
         self.lanes.insert(process.clone(), lane);
+    }
+
+    /// Drops what a lane knows, but for which pending effects were made or answered in this tenure: read again, those are in no doubt.
+    pub(super) fn forget(&mut self, process: &ProcessKey, lane: &mut Lane) {
+        let Some(memory) = lane.memory.take() else { return };
+        let pending = memory.effects.iter().filter(|e| e.state == EffectState::Pending && !memory.doubtful.contains(&e.no));
+        let sure: HashSet<u32> = pending.map(|e| e.no).collect();
+        if sure.is_empty() {
+            self.cleared.remove(process);
+        } else {
+            self.cleared.insert(process.clone(), sure);
+        }
+    }
+
+    /// Lets a lane do this before anything else, when what it needs for it has been read.
+    pub(super) fn read_first(&mut self, process: &ProcessKey, lane: &mut Lane, work: Work) {
+        lane.queue.push_front(work);
+        self.forget(process, lane);
+        lane.stage = Stage::Loading;
     }
 
     /// Whether a lane's process is taken to be new without a look: nobody knows its lane, and it has heard what begins a process. If it
@@ -343,6 +399,7 @@ impl Core {
         match result {
             Ok(loaded) => match self.remember(&process, loaded) {
                 Ok(mut memory) => {
+                    self.cleared.remove(&process);
                     memory.doubtful.extend(lane.unheard.drain());
                     lane.memory = Some(memory);
                     lane.stage = Stage::Ready;
@@ -375,8 +432,8 @@ impl Core {
                 }
                 Work::Send { system, .. } => self.dispatcher.release(&system, now),
                 // Nothing was sent yet.
-                Work::Request { no, .. } => {
-                    if let Some(system) = lane.in_flight.remove(&no) {
+                Work::Request { fetch, .. } => {
+                    if let Some(system) = lane.in_flight.remove(&fetch.no) {
                         self.dispatcher.release(&system, now);
                     }
                 }
@@ -389,7 +446,7 @@ impl Core {
     fn remember(&self, process: &ProcessKey, loaded: Option<Box<Loaded>>) -> Result<Memory, String> {
         let driver = self.wiring.drivers.get(&*process.kind).ok_or_else(|| format!("no flow is called {}", process.kind))?;
         let Some(loaded) = loaded else { return Ok(super::fold::unborn(&**driver)) };
-        let Loaded { version, row, document, effects, timers, exceptions, identities } = *loaded;
+        let Loaded { version, row, document, effects, timers, exceptions, identities, doubtful: told } = *loaded;
         let document = match document {
             Some(bytes) => {
                 crossdock_value::parse(&bytes, &crossdock_value::Limits::default()).map_err(|e| format!("document: {e}"))?
@@ -401,11 +458,11 @@ impl Core {
             return Err(format!("its policy {} is not in the store", row.policy));
         }
         let state = if row.state.is_empty() { driver.fresh() } else { driver.read(row.schema, &row.state)? };
-        // Whatever is open from before this run may have been sent without a word of it reaching the disk.
-        let of_former_run = |e: &&EffectRow| {
-            e.state == EffectState::Pending
-                && e.made_at < self.started_at
-                && !self.cleared.get(process).is_some_and(|cleared| cleared.contains(&e.no))
+        // Whatever is open from before this tenure may have been sent without a word of it reaching the disk.
+        let cleared = self.cleared.get(process);
+        let of_former_run = |e: &&EffectRow| match &told {
+            Some(doubtful) => doubtful.contains(&e.no),
+            None => e.state == EffectState::Pending && !cleared.is_some_and(|cleared| cleared.contains(&e.no)),
         };
         let doubtful = effects.iter().filter(of_former_run).map(|e| e.no).collect();
         let called_off = if effects.iter().any(super::plan::is_calling_out) {
@@ -435,12 +492,15 @@ impl Core {
     pub(super) fn committed(
         &mut self,
         process: ProcessKey,
+        transition: TransitionId,
         result: Result<Committed, StoreError>,
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
         let Some(mut lane) = self.lanes.remove(&process) else { return };
         match std::mem::take(&mut lane.stage) {
+            // The answer to one of a former tenure is nobody's.
+            Stage::Committing(draft) if draft.transition.id != transition => lane.stage = Stage::Committing(draft),
             Stage::Committing(draft) => match result {
                 Ok(committed) => self.advance(&process, &mut lane, *draft, committed, now, out),
                 Err(StoreError::Unknown(_)) => {
@@ -451,7 +511,12 @@ impl Core {
                     self.stats.commits_refused += 1;
                     tracing::debug!(%process, %error, "commit refused, reading again");
                     match error {
-                        StoreError::StaleEpoch { .. } => self.fenced = true,
+                        StoreError::StaleEpoch { partition, .. } => {
+                            lane.stage = Stage::Committing(draft);
+                            self.lanes.insert(process, lane);
+                            self.superseded(partition, now, out);
+                            return;
+                        }
                         StoreError::Constraint(reason) | StoreError::Damaged(reason) => lane.refused = Some(reason),
                         StoreError::StaleVersion { .. }
                         | StoreError::Unavailable(_)
@@ -479,12 +544,14 @@ impl Core {
     pub(super) fn looked_up(
         &mut self,
         process: ProcessKey,
+        transition: TransitionId,
         result: Result<Option<Committed>, StoreError>,
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
         let Some(mut lane) = self.lanes.remove(&process) else { return };
         match std::mem::take(&mut lane.stage) {
+            Stage::InDoubt(draft) if draft.transition.id != transition => lane.stage = Stage::InDoubt(draft),
             Stage::InDoubt(draft) => match result {
                 Ok(Some(committed)) => self.advance(&process, &mut lane, *draft, committed, now, out),
                 Ok(None) => self.reload(&process, &mut lane, *draft, out),
@@ -537,7 +604,6 @@ impl Core {
         lane.sent = std::mem::take(&mut draft.transition.messages).into_iter().zip(committed.messages).collect();
         let timers = draft.transition.timers.clone();
         let Some(memory) = lane.memory.as_mut() else { return };
-        self.clear_doubts(process, memory, &draft);
         for (name, due) in &memory.timers {
             if timers.iter().any(|(n, _)| n == name) {
                 self.timers.remove(&(*due, process.clone(), name.clone()));
@@ -554,27 +620,9 @@ impl Core {
         }
     }
 
-    /// What this run has put on disk about an effect of the former one is its last word: read again, it is no longer in doubt.
-    fn clear_doubts(&mut self, process: &ProcessKey, memory: &Memory, draft: &Draft) {
-        if memory.doubtful.is_empty() && !self.cleared.contains_key(process) {
-            return;
-        }
-        let cleared = self.cleared.entry(process.clone()).or_default();
-        for row in &draft.transition.effects {
-            if !row.state.is_open() {
-                cleared.remove(&row.no);
-            } else if memory.doubtful.contains(&row.no) {
-                cleared.insert(row.no);
-            }
-        }
-        if cleared.is_empty() {
-            self.cleared.remove(process);
-        }
-    }
-
     /// Nothing of the draft happened, as far as the lane may assume: forget the memory, do the work again on what the store says.
     fn reload(&mut self, process: &ProcessKey, lane: &mut Lane, draft: Draft, out: &mut Vec<Output>) {
-        lane.memory = None;
+        self.forget(process, lane);
         lane.stage = Stage::Loading;
         out.push(Output::Load(process.clone()));
         let Some(work) = draft.work else { return };
@@ -597,7 +645,7 @@ impl Core {
 
     /// Tells the dispatcher of one changed effect.
     fn offer(&mut self, process: &ProcessKey, memory: &Memory, no: u32, now: Timestamp) {
-        let Some(effect) = memory.effect(no) else { return };
+        let Some(effect) = memory.effect(no).filter(|_| self.tenure.working().holds(process)) else { return };
         match effect.due {
             Some(due) => {
                 self.dispatcher.offer(&effect.system, process, no, effect.class, due, now);

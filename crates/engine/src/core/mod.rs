@@ -1,11 +1,12 @@
-//! The sans-I/O core: `step(input, now)` pushes outputs. Single-threaded; owns the lanes and the dispatcher of its partitions.
+//! The sans-I/O core: `step(input, now)` pushes outputs. Single-threaded; owns the lanes and the dispatcher of its partitions, which
+//! are all of them on a store of one node and a share of them on one of several.
 //!
 //! What it never does: read a clock, draw randomness from outside, touch the network or the store. Every wait is an output, every
 //! answer an input, so that one seed gives one trace.
 //!
 //! Files: `lane` (one process at a time, memory that advances only on the commit's reply), `fold` (what one piece of work leads to),
 //! `plan` (the difference between what a flow calls for and what exists), `dispatch` (who may send now), `health` (breaker, retry
-//! budget, rate), `record` (what the journal says).
+//! budget, rate), `record` (what the journal says), `tenure` (which partitions are its own, gaining and losing them).
 
 mod dispatch;
 mod fold;
@@ -13,19 +14,21 @@ mod health;
 mod lane;
 mod plan;
 mod record;
+mod tenure;
 #[cfg(test)]
 mod tests;
 
 pub use dispatch::{Job, JobKind};
 pub use health::BreakerState;
-pub use record::{HubMessage, intake_of, order_intake_of, row_of};
+pub use record::{HubMessage, answer_in, intake_of, order_intake_of, row_of};
 
 use crate::{HubError, Wiring, wiring::Pinned};
 use crossdock_canonical::{Duration, Outcome, SystemName, Timestamp};
 use crossdock_connect::Probe;
 use crossdock_flows::Answer;
 use crossdock_store::{
-    Committed, DueEffect, DueTimer, InboxId, InboxRow, Loaded, PayloadHash, ProcessKey, StoreError, Transition,
+    Committed, DueEffect, DueTimer, InboxId, InboxRow, Lease, Loaded, Partitions, PayloadHash, ProcessKey, Release, StoreError,
+    Transition, TransitionId,
 };
 use dispatch::Dispatcher;
 use lane::Lane;
@@ -33,6 +36,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
+use tenure::Tenure;
 
 /// The system name of the hub itself.
 pub const HUB: &str = "hub";
@@ -44,8 +48,6 @@ const TIMERS_MAX: usize = 20_000;
 pub struct Config {
     /// Seed of jitter.
     pub seed: u64,
-    /// The epoch of this core's leases.
-    pub epoch: u64,
     /// Lanes kept in memory while idle.
     pub lanes_max: usize,
     /// Effects of one system kept in memory; the rest wait in the store.
@@ -64,7 +66,6 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             seed: 1,
-            epoch: 1,
             lanes_max: 20_000,
             window: 4_096,
             inbox_window: 16_384,
@@ -78,8 +79,19 @@ impl Default for Config {
 /// What the core hears.
 #[derive(Debug)]
 pub enum Input {
-    /// Begin: read what a former run left.
-    Start,
+    /// Leases that were taken: read what waits in them.
+    Gained(Vec<Lease>),
+    /// Partitions that another node has.
+    Lost(Partitions),
+    /// Partitions to hand over; answered by `GaveUp` for each.
+    GiveUp(Partitions),
+    /// Of so many nodes that share the systems' budgets this one is the n-th, counted from 0.
+    Share {
+        place: u32,
+        nodes: u32,
+    },
+    /// Another node says that a system is not to be called for now.
+    Warned(SystemName, BreakerState),
     /// A row that was just accepted.
     Inbox(InboxRow),
     /// Another node may have accepted rows.
@@ -101,17 +113,18 @@ pub enum Input {
     },
     Committed {
         process: ProcessKey,
+        transition: TransitionId,
         result: Result<Committed, StoreError>,
     },
     /// The answer to `LookUp`: whether a commit whose reply was lost had happened.
     LookedUp {
         process: ProcessKey,
+        transition: TransitionId,
         result: Result<Option<Committed>, StoreError>,
     },
     Ended(Box<Ended>),
     RequestLoaded {
-        process: ProcessKey,
-        no: u32,
+        fetch: Fetch,
         bytes: Result<Option<Arc<[u8]>>, StoreError>,
     },
     Resolved {
@@ -143,6 +156,8 @@ pub struct Ended {
     pub system: SystemName,
     pub no: u32,
     pub generation: u32,
+    /// The epoch under which it was sent, see `Job`.
+    pub epoch: u64,
     pub end: End,
     /// The last answer's bytes, for the archive.
     pub response: Option<Arc<[u8]>>,
@@ -155,6 +170,18 @@ pub enum End {
     Probe(Probe),
     /// A reconciliation probe of an effect that is settled.
     Audit(Probe),
+    /// Nothing left: it was not sure enough that the partition is still this node's.
+    NotSent,
+}
+
+/// The bytes of an effect whose slot is reserved, to be read.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    pub process: ProcessKey,
+    pub system: SystemName,
+    pub no: u32,
+    pub epoch: u64,
+    pub hash: PayloadHash,
 }
 
 /// What the core wants done.
@@ -165,25 +192,24 @@ pub enum Output {
     Commit(Box<Transition>),
     LookUp {
         process: ProcessKey,
-        transition: crossdock_store::TransitionId,
+        transition: TransitionId,
     },
     Send(Box<Job>),
-    LoadRequest {
-        process: ProcessKey,
-        no: u32,
-        hash: PayloadHash,
-    },
+    LoadRequest(Fetch),
     Resolve(InboxRow),
     ReadInbox {
+        of: Partitions,
         after: InboxId,
         limit: usize,
     },
     ReadDue {
+        of: Partitions,
         system: SystemName,
         before: Timestamp,
         limit: usize,
     },
     ReadTimers {
+        of: Partitions,
         before: Timestamp,
         limit: usize,
     },
@@ -192,6 +218,10 @@ pub enum Output {
         row: InboxId,
         result: Result<Answer, HubError>,
     },
+    /// Nothing of this lease is under way any more: it may be given back.
+    GaveUp(Release),
+    /// The store says that another node has this partition.
+    Superseded(u16),
     /// A system's breaker changed; the shell stores it.
     SaveBreaker {
         system: SystemName,
@@ -229,13 +259,13 @@ pub struct Core {
     timers_until: Timestamp,
     /// A read of the timers up to then is under way.
     timers_reading: Option<Timestamp>,
+    /// What that read brings is not all: partitions came since.
+    timers_again: bool,
     /// Messages whose record is not known yet, by when to ask again.
     strays: BTreeMap<(Timestamp, InboxId), InboxRow>,
     inbox: InboxWindow,
-    /// Another node has a partition of this core: it may neither write nor send any more.
-    fenced: bool,
-    started_at: Timestamp,
-    /// Open effects of former runs whose doubt this run has cleared: asked after, or answered.
+    tenure: Tenure,
+    /// Pending effects of processes that are not in memory, of which this tenure knows the last word.
     cleared: HashMap<ProcessKey, HashSet<u32>>,
     next_transition: u64,
     random: Random,
@@ -250,6 +280,11 @@ struct InboxWindow {
     behind: Option<InboxId>,
     /// A read of the rows after this one is under way.
     reading: Option<InboxId>,
+    /// Of what it brings, what lies in these partitions is still as it was read.
+    reading_of: Partitions,
+    /// Rows by a system's own id whose process is being asked for; those asked before partitions came are read again.
+    resolving: HashSet<InboxId>,
+    outdated: HashSet<InboxId>,
     /// Settled since that read began: it may still show them.
     settled: HashSet<InboxId>,
     /// The last reads brought every row after the first up to the second. Whoever accepted one of them may tell of it only now.
@@ -300,8 +335,6 @@ impl Core {
     pub fn new(config: Config, wiring: Wiring, started_at: Timestamp) -> Self {
         let dispatcher = Dispatcher::new(&wiring, config.window);
         let random = Random(config.seed);
-        // Transition ids name a run by its epoch, so that a former run's ids never repeat.
-        let next_transition = config.epoch << 40;
         Self {
             config,
             wiring,
@@ -312,12 +345,12 @@ impl Core {
             timers: BTreeSet::new(),
             timers_until: started_at,
             timers_reading: None,
+            timers_again: false,
             strays: BTreeMap::new(),
             inbox: InboxWindow::default(),
-            fenced: false,
-            started_at,
+            tenure: Tenure::default(),
             cleared: HashMap::new(),
-            next_transition,
+            next_transition: 0,
             random,
             stats: Stats::default(),
         }
@@ -330,33 +363,28 @@ impl Core {
 
     /// Handles inputs that came together; what time alone brings about is looked at once, after them.
     pub fn step_all(&mut self, inputs: impl IntoIterator<Item = Input>, now: Timestamp, out: &mut Vec<Output>) {
-        let begun = out.len();
         for input in inputs {
-            if self.fenced {
-                break;
-            }
             self.take(input, now, out);
         }
-        if !self.fenced {
-            self.pass_time(now, out);
-        }
-        if self.fenced {
-            out.truncate(begun);
-        }
+        self.pass_time(now, out);
     }
 
     fn take(&mut self, input: Input, now: Timestamp, out: &mut Vec<Output>) {
         match input {
-            Input::Start => self.start(now, out),
+            Input::Gained(leases) => self.gained(leases, now, out),
+            Input::Lost(partitions) => self.lose(partitions, now, out),
+            Input::GiveUp(partitions) => self.give_up(partitions, now),
+            Input::Share { place, nodes } => self.dispatcher.share(place, nodes),
+            Input::Warned(system, state) => self.dispatcher.warned(&system, state, now),
             Input::Inbox(row) => self.take_row(row, now, out),
             Input::Arrived => self.inbox.behind = Some(InboxId(0)),
             Input::InboxRead { rows, complete } => self.inbox_read(rows, complete, now, out),
             Input::Loaded { process, result, pin } => self.loaded(process, result, pin, now, out),
             Input::PinStored { hash, result } => self.pin_stored(&hash, result, now, out),
-            Input::Committed { process, result } => self.committed(process, result, now, out),
-            Input::LookedUp { process, result } => self.looked_up(process, result, now, out),
+            Input::Committed { process, transition, result } => self.committed(process, transition, result, now, out),
+            Input::LookedUp { process, transition, result } => self.looked_up(process, transition, result, now, out),
             Input::Ended(ended) => self.ended(*ended, now, out),
-            Input::RequestLoaded { process, no, bytes } => self.work(process, lane::Work::Request { no, bytes }, now, out),
+            Input::RequestLoaded { fetch, bytes } => self.fetched(fetch, bytes, now, out),
             Input::Resolved { row, process } => self.resolved(row, process, now, out),
             Input::Due { system, effects, complete } => self.due(&system, effects, complete, now),
             Input::Timers { timers, until, complete } => self.timers_read(timers, until, complete),
@@ -368,18 +396,10 @@ impl Core {
 
     /// When the core wants to be called again even if nothing happens.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        if self.fenced {
-            return None;
-        }
         let timer = self.timers.first().map(|(due, ..)| *due);
         let more_timers = (self.timers_reading.is_none() && self.timers.len() < TIMERS_MAX / 2).then(|| self.read_timers_at());
         let stray = self.strays.keys().next().map(|(due, _)| *due);
-        [timer, more_timers, stray, self.dispatcher.wake_at()].into_iter().flatten().min()
-    }
-
-    /// Whether a partition of this core went to another node. It does nothing any more; whoever runs it must end it.
-    pub fn is_fenced(&self) -> bool {
-        self.fenced
+        [timer, more_timers, stray, self.dispatcher.wake_at(), self.tenure.wake_at()].into_iter().flatten().min()
     }
 
     pub fn health(&self, now: Timestamp) -> Vec<crate::SystemView> {
@@ -409,14 +429,12 @@ impl Core {
         self.dispatcher.restore_breaker(system, state);
     }
 
-    fn start(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        self.inbox.behind = Some(InboxId(0));
-        self.read_inbox(out);
-        self.read_timers(now, out);
-        self.dispatcher.read_all(now, out);
-    }
-
     fn take_row(&mut self, row: InboxRow, now: Timestamp, out: &mut Vec<Output>) {
+        if let crossdock_store::Addressee::Process(process) = &row.to
+            && !self.tenure.works(process.partition())
+        {
+            return;
+        }
         let (after, last) = self.inbox.read;
         if after < row.id && row.id <= last {
             return;
@@ -441,8 +459,13 @@ impl Core {
                 let process = process.clone();
                 self.work(process, lane::Work::Inbox(row), now, out);
             }
-            crossdock_store::Addressee::Theirs { .. } => out.push(Output::Resolve(row)),
+            crossdock_store::Addressee::Theirs { .. } => self.resolve(row, out),
         }
+    }
+
+    fn resolve(&mut self, row: InboxRow, out: &mut Vec<Output>) {
+        self.inbox.resolving.insert(row.id);
+        out.push(Output::Resolve(row));
     }
 
     fn read_inbox(&mut self, out: &mut Vec<Output>) {
@@ -453,7 +476,8 @@ impl Core {
         let Some(after) = self.inbox.behind.take() else { return };
         self.inbox.settled.clear();
         self.inbox.reading = Some(after);
-        out.push(Output::ReadInbox { after, limit: room });
+        self.inbox.reading_of = self.tenure.working();
+        out.push(Output::ReadInbox { of: self.inbox.reading_of, after, limit: room });
     }
 
     fn inbox_read(&mut self, rows: Vec<InboxRow>, complete: bool, now: Timestamp, out: &mut Vec<Output>) {
@@ -465,7 +489,13 @@ impl Core {
             self.inbox.behind = Some(self.inbox.behind.map_or(last, |behind| behind.min(last)));
         }
         for row in rows {
-            self.queue_row(row, now, out);
+            let current = match &row.to {
+                crossdock_store::Addressee::Process(process) => self.inbox.reading_of.holds(process),
+                crossdock_store::Addressee::Theirs { .. } => true,
+            };
+            if current {
+                self.queue_row(row, now, out);
+            }
         }
         self.inbox.settled.clear();
     }
@@ -478,6 +508,11 @@ impl Core {
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
+        self.inbox.resolving.remove(&row.id);
+        if self.inbox.outdated.remove(&row.id) {
+            self.inbox.leave(row.id);
+            return;
+        }
         match process {
             Ok(Some(process)) => self.work(process, lane::Work::Inbox(row), now, out),
             Ok(None) if now - row.at >= self.config.stray_after => {
@@ -498,8 +533,12 @@ impl Core {
         // Of those due at the last one's instant some may be missing.
         let last = timers.last().map(|t| t.due - Duration(1));
         self.timers_until = if complete { until } else { last.unwrap_or(until).min(until) };
-        for timer in timers {
+        let of = self.tenure.working();
+        for timer in timers.into_iter().filter(|timer| of.holds(&timer.process)) {
             self.keep_timer(timer.due, timer.process, timer.name);
+        }
+        if std::mem::take(&mut self.timers_again) {
+            self.timers_until = Timestamp(i64::MIN / 2);
         }
     }
 
@@ -514,6 +553,9 @@ impl Core {
 
     /// A timer that was just committed: into memory, unless a later read will bring it.
     fn set_timer(&mut self, due: Timestamp, process: &ProcessKey, name: Arc<str>) {
+        if !self.tenure.working().holds(process) {
+            return;
+        }
         if due <= self.timers_until.max(self.timers_reading.unwrap_or(self.timers_until)) {
             self.keep_timer(due, process.clone(), name);
         }
@@ -527,7 +569,7 @@ impl Core {
         if self.timers_reading.is_none() {
             let before = now + self.config.timer_horizon;
             self.timers_reading = Some(before);
-            out.push(Output::ReadTimers { before, limit: TIMERS_MAX });
+            out.push(Output::ReadTimers { of: self.tenure.working(), before, limit: TIMERS_MAX });
         }
     }
 
@@ -544,9 +586,10 @@ impl Core {
             let Some((_, row)) = self.strays.pop_first() else { break };
             match row.to.clone() {
                 crossdock_store::Addressee::Process(process) => self.work(process, lane::Work::Inbox(row), now, out),
-                crossdock_store::Addressee::Theirs { .. } => out.push(Output::Resolve(row)),
+                crossdock_store::Addressee::Theirs { .. } => self.resolve(row, out),
             }
         }
+        self.hand_over(now, out);
         self.read_inbox(out);
         self.dispatch_ready(now, out);
     }

@@ -1,10 +1,13 @@
 //! What the journal says of a transition, and the envelope of messages between processes. Both are JSON without personal data.
 
-use crate::{driver::EventRecord, face::OrderIntake};
+use crate::{
+    driver::EventRecord,
+    face::{HubError, OrderIntake},
+};
 use crossdock_canonical::{OrderRef, Outcome, SystemName, Timestamp};
 use crossdock_connect::{About, Message, scrub};
 use crossdock_flows::Answer;
-use crossdock_store::{Addressee, EffectRow, InboxId, InboxRow, Intake, PayloadHash, ProcessKey};
+use crossdock_store::{Addressee, EffectRow, InboxId, InboxRow, Intake, JournalRow, PayloadHash, ProcessKey};
 use crossdock_value::Value;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -40,6 +43,9 @@ pub(super) struct Heard<'a> {
     pub from: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
+    /// The inbox row of a command, by which whoever gave it at another node finds its answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub row: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -163,6 +169,35 @@ impl HubMessage {
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(bytes).map_err(|e| e.to_string())
     }
+}
+
+/// The code of a command that was decided on another version than it had seen.
+pub(super) const CONFLICT: &str = "conflict";
+
+/// The answer to the command in this inbox row, if the transition is the one that folded it.
+/// `seen` is the version that the command named.
+pub fn answer_in(transition: &JournalRow, row: InboxId, seen: Option<u64>) -> Option<Result<Answer, HubError>> {
+    #[derive(Deserialize)]
+    struct Told {
+        #[serde(rename = "in")]
+        heard: From,
+        answer: Option<Answer>,
+    }
+    #[derive(Deserialize)]
+    struct From {
+        row: Option<i64>,
+    }
+    let told: Told = serde_json::from_slice(&transition.record).ok()?;
+    if told.heard.row != Some(row.0) {
+        return None;
+    }
+    Some(match told.answer? {
+        // As it was decided: on another version than was seen.
+        Answer::Refused { code, .. } if code == CONFLICT => {
+            Err(HubError::Conflict { seen: seen.unwrap_or_default(), found: transition.version.saturating_sub(1) })
+        }
+        answer => Ok(answer),
+    })
 }
 
 /// Where the reply to a command of another process goes: `EFFECT-KEY@KIND:KEY`.

@@ -2,7 +2,7 @@
 //!
 //! Plain HTTP goes the short way of `wire`; HTTPS through hyper.
 
-use super::{clock, wire};
+use super::{clock, standing::Leave, wire};
 use crate::System;
 use crossdock_canonical::{Duration, Outcome, SystemName};
 use crossdock_connect::{
@@ -63,22 +63,40 @@ impl Client {
 
     /// Sends one request of a system, with its credentials. A rejected token is renewed once, before anything was applied.
     pub async fn send(&self, system: &System, request: &Request, timeout: Duration) -> Result<Response, TransportError> {
-        let response = self.authorized(system, request, timeout).await?;
+        self.send_by_leave(system, request, timeout, &Leave::GRANTED).await
+    }
+
+    /// The same, by a leave that is asked for at the last moment before the bytes go; without it the call is one that found no
+    /// connection.
+    pub(super) async fn send_by_leave(
+        &self,
+        system: &System,
+        request: &Request,
+        timeout: Duration,
+        leave: &Leave<'_>,
+    ) -> Result<Response, TransportError> {
+        let response = self.authorized(system, request, timeout, leave).await?;
         if response.status == 401 && request.authorize && system.connector.token_request().is_some() {
             self.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(&system.name);
-            return self.authorized(system, request, timeout).await;
+            return self.authorized(system, request, timeout, leave).await;
         }
         Ok(response)
     }
 
-    async fn authorized(&self, system: &System, request: &Request, timeout: Duration) -> Result<Response, TransportError> {
+    async fn authorized(
+        &self,
+        system: &System,
+        request: &Request,
+        timeout: Duration,
+        leave: &Leave<'_>,
+    ) -> Result<Response, TransportError> {
         if !request.authorize {
-            return self.call(&system.base, request, timeout).await;
+            return self.call(&system.base, request, timeout, leave).await;
         }
         let token = self.token(system, timeout).await?;
         let mut request = request.clone();
         system.connector.authorize(&mut request, token.as_ref());
-        self.call(&system.base, &request, timeout).await
+        self.call(&system.base, &request, timeout, leave).await
     }
 
     async fn token(&self, system: &System, timeout: Duration) -> Result<Option<Token>, TransportError> {
@@ -90,8 +108,10 @@ impl Client {
         if let Some(token) = self.held(&system.name) {
             return Ok(Some(token));
         }
-        let response =
-            self.call(&system.base, &request, timeout).await.map_err(|e| TransportError::NotAuthorized(e.to_string()))?;
+        let response = self
+            .call(&system.base, &request, timeout, &Leave::GRANTED)
+            .await
+            .map_err(|e| TransportError::NotAuthorized(e.to_string()))?;
         let token = system.connector.token(&response).map_err(|outcome: Outcome| {
             TransportError::NotAuthorized(if outcome.text.is_empty() {
                 outcome.code
@@ -113,19 +133,25 @@ impl Client {
 
     /// Sends a request to an address as it is, without credentials.
     pub async fn raw(&self, base: &str, request: Request, timeout: Duration) -> Result<Response, TransportError> {
-        self.call(base, &request, timeout).await
+        self.call(base, &request, timeout, &Leave::GRANTED).await
     }
 
     /// Sends bytes to an address and reads the answer, bounded in time and size.
-    async fn call(&self, base: &str, request: &Request, timeout: Duration) -> Result<Response, TransportError> {
+    async fn call(
+        &self,
+        base: &str,
+        request: &Request,
+        timeout: Duration,
+        leave: &Leave<'_>,
+    ) -> Result<Response, TransportError> {
         let (base, target) = split(base, &request.target);
         let address = Address::parse(base)?;
         let limit = std::time::Duration::from_millis(u64::try_from(timeout.0).unwrap_or(0));
         let exchange = async {
             if address.tls {
-                self.over_tls(&address, base, target, request).await
+                self.over_tls(&address, base, target, request, leave).await
             } else {
-                self.plainly(&address, base, target, request).await
+                self.plainly(&address, base, target, request, leave).await
             }
         };
         tokio::time::timeout(limit, exchange).await.unwrap_or(Err(TransportError::Timeout(timeout.0)))
@@ -137,8 +163,10 @@ impl Client {
         base: &str,
         target: &str,
         request: &Request,
+        leave: &Leave<'_>,
     ) -> Result<Response, TransportError> {
         if let Some(mut kept) = self.plain.take(base, wire::Connection::is_usable) {
+            granted(leave)?;
             match kept.exchange(address.authority, target, request, self.answer_max).await {
                 // The system had closed it and nothing left: a new connection does no harm.
                 Err(TransportError::NotConnected(_)) => {}
@@ -146,6 +174,7 @@ impl Client {
             }
         }
         let mut fresh = wire::Connection::open(address.host, address.port).await?;
+        granted(leave)?;
         let ended = fresh.exchange(address.authority, target, request, self.answer_max).await;
         self.plain_end(base, fresh, ended)
     }
@@ -170,6 +199,7 @@ impl Client {
         base: &str,
         target: &str,
         request: &Request,
+        leave: &Leave<'_>,
     ) -> Result<Response, TransportError> {
         let mut connection = match self.secured.take(base, |connection| !connection.is_closed()) {
             Some(connection) => connection,
@@ -186,6 +216,7 @@ impl Client {
         let body = Full::new(Bytes::from_owner(request.body.clone()));
         let outgoing =
             builder.body(body).map_err(|e| TransportError::NotConnected(format!("the request cannot be formed: {e}")))?;
+        granted(leave)?;
         let response = connection.send_request(outgoing).await.map_err(|e| {
             // Hyper hands back a request that it never began to write.
             if e.is_canceled() { TransportError::NotConnected(e.to_string()) } else { TransportError::Broken(e.to_string()) }
@@ -219,6 +250,11 @@ impl Client {
         tokio::spawn(task);
         Ok(connection)
     }
+}
+
+fn granted(leave: &Leave<'_>) -> Result<(), TransportError> {
+    let refused = || TransportError::NotConnected("the lease was not checked lately enough".into());
+    if leave.is_granted() { Ok(()) } else { Err(refused()) }
 }
 
 impl<C> Default for Idle<C> {

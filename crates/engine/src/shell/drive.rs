@@ -1,10 +1,10 @@
 //! Drives one attempt or probe: asks the connector what to send until it says how it ended.
 
-use super::{Running, client::Client, clock::Stopwatch};
+use super::{Running, client::Client, clock::Stopwatch, standing::Leave};
 use crate::core::{End, Ended};
 use crate::core::{Job, JobKind};
 use crossdock_canonical::{Duration, Outcome};
-use crossdock_connect::{Exchange, Next, NextProbe, Probe, TransportError, http::Request};
+use crossdock_connect::{Exchange, Identity, Next, NextProbe, Probe, TransportError, http::Request};
 
 /// Requests one attempt may need. An ERP driven by buttons needs a dozen; more is a loop.
 const EXCHANGES_MAX: usize = 64;
@@ -15,8 +15,9 @@ pub(super) async fn attempt(hub: &Running, client: &Client, job: Job) -> Ended {
     let end = match hub.wiring.systems.get(&job.call.system) {
         None => End::Attempt(Outcome::misconfigured("no_system", format!("no system is called {}", job.call.system))),
         Some(system) => {
-            let timeout =
-                system.connector.capability(job.call.operation).map_or(Duration::seconds(30), |c| Duration(c.timeout_ms));
+            let capability = system.connector.capability(job.call.operation);
+            let timeout = capability.map_or(Duration::seconds(30), |c| Duration(c.timeout_ms));
+            let leave = leave(hub, &job);
             loop {
                 if exchanges.len() >= EXCHANGES_MAX {
                     break too_many(job.kind);
@@ -32,7 +33,10 @@ pub(super) async fn attempt(hub: &Running, client: &Client, job: Job) -> Ended {
                         NextProbe::End(probe) => break End::Probe(probe),
                     },
                 };
-                let answer = client.send(system, &request, timeout).await;
+                let answer = client.send_by_leave(system, &request, timeout, &leave).await;
+                if matches!(answer, Err(TransportError::NotConnected(_))) && exchanges.is_empty() && !leave.is_granted() {
+                    break End::NotSent;
+                }
                 exchanges.push(Exchange { request, answer });
             }
         }
@@ -43,9 +47,24 @@ pub(super) async fn attempt(hub: &Running, client: &Client, job: Job) -> Ended {
         system: job.call.system,
         no: job.no,
         generation: job.generation,
+        epoch: job.epoch,
         end,
         response,
         took: watch.elapsed(),
+    }
+}
+
+/// What the system would take twice goes out only while nobody else can have the partition (design section 3.4).
+fn leave<'h>(hub: &'h Running, job: &Job) -> Leave<'h> {
+    let system = hub.wiring.systems.get(&job.call.system);
+    let capability = system.and_then(|system| system.connector.capability(job.call.operation));
+    match (job.kind, capability.map(|capability| capability.identity)) {
+        (JobKind::Attempt, Some(Identity::LookupOnly | Identity::None) | None) => {
+            Leave::while_sure(&hub.standing, job.process.partition())
+        }
+        (JobKind::Attempt, Some(Identity::NativeKey | Identity::UniqueReference)) | (JobKind::Probe | JobKind::Audit, _) => {
+            Leave::GRANTED
+        }
     }
 }
 

@@ -1,15 +1,23 @@
 //! Accepting: an order, a webhook, a command. Scrubbed, addressed, on disk; then the core is told.
 
-use super::Running;
+use super::{
+    Running,
+    clock::{self, Stopwatch},
+};
 use crate::{
     CommandRequest, HubError, OrderIntake,
-    core::{HubMessage, Input, intake_of, order_intake_of, row_of},
+    core::{HubMessage, Input, answer_in, intake_of, order_intake_of, row_of},
 };
-use crossdock_canonical::SystemName;
+use crossdock_canonical::{Duration, SystemName};
 use crossdock_connect::http::Request;
 use crossdock_flows::Answer;
-use crossdock_store::{Accepted, Addressee, CursorWrite, Intake, StoreError};
+use crossdock_store::{Accepted, Addressee, CursorWrite, InboxId, Intake, ProcessKey, StoreError};
 use std::sync::atomic::Ordering;
+use tokio::sync::oneshot;
+
+/// How soon a command's answer is looked for that another node may have written, and how seldom at last.
+const LOOK_FIRST: Duration = Duration::millis(20);
+const LOOK_MOST: Duration = Duration::millis(320);
 
 impl Running {
     pub(super) async fn take_order(&self, order: OrderIntake) -> Result<Accepted, HubError> {
@@ -52,10 +60,42 @@ impl Running {
         };
         let arrival = self.waiting.arrive();
         match self.accept(vec![intake], None).await?.first() {
-            Some(Accepted::Stored(id)) => arrival.wait_for(*id).await.map_err(|_| HubError::Stopping)?,
+            Some(Accepted::Stored(id)) => {
+                let told = arrival.wait_for(*id);
+                if self.standing.is_shared() {
+                    return self.answer_from_anywhere(told, &command.process, *id, command.seen_version).await;
+                }
+                told.await.map_err(|_| HubError::Stopping)?
+            }
             // The same command again: it was taken before.
             Some(Accepted::Duplicate) | None => Ok(Answer::Taken),
         }
+    }
+
+    /// Waits for an answer that this node gives or another, which writes it into the journal. Looked for ever more rarely.
+    async fn answer_from_anywhere(
+        &self,
+        mut told: oneshot::Receiver<Result<Answer, HubError>>,
+        process: &ProcessKey,
+        row: InboxId,
+        seen: Option<u64>,
+    ) -> Result<Answer, HubError> {
+        let watch = Stopwatch::start();
+        let mut pause = LOOK_FIRST;
+        while watch.elapsed() < self.options.answer_within {
+            tokio::select! {
+                biased;
+                answer = &mut told => return answer.map_err(|_| HubError::Stopping)?,
+                () = clock::pause(pause) => {}
+            }
+            pause = Duration((pause.0 * 2).min(LOOK_MOST.0));
+            // While the store is away the owner cannot answer either.
+            let Ok(journal) = self.read.journal(process).await else { continue };
+            if let Some(answer) = journal.iter().rev().find_map(|record| answer_in(record, row, seen)) {
+                return answer;
+            }
+        }
+        Err(HubError::Unanswered(self.options.answer_within.0 / 1_000))
     }
 
     /// Stores rows and tells the core of those that are new. When it returns they are on disk.

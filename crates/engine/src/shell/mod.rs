@@ -10,11 +10,13 @@ mod intake;
 mod lookout;
 mod poll;
 pub mod schedule;
+pub mod standing;
+mod turns;
 mod waiting;
 mod wire;
 
 use crate::{
-    CommandRequest, Hub, HubError, OrderIntake, SystemView, Wiring,
+    CommandRequest, Hub, HubError, NodeView, OrderIntake, SystemView, Wiring,
     core::{BreakerState, Config, Core, Input, Output},
     face::Asked,
 };
@@ -24,6 +26,7 @@ use crossdock_canonical::{Duration, SystemName, Timestamp};
 use crossdock_connect::http::Request;
 use crossdock_flows::Answer;
 use crossdock_store::{Accepted, CursorWrite, Loaded, ProcessKey, ReadStore, Store, StoreError, Transition};
+use standing::{NodeOptions, Standing};
 use std::{
     collections::HashMap,
     sync::{
@@ -32,6 +35,7 @@ use std::{
     },
 };
 use tokio::sync::{Semaphore, mpsc, watch};
+use turns::Change;
 use waiting::Waiting;
 
 /// Settings of a running hub.
@@ -44,6 +48,10 @@ pub struct Options {
     pub reconcile_every: Option<Duration>,
     /// Jobs at their times.
     pub schedules: Vec<schedule::Schedule>,
+    /// How it takes part where several nodes share the store.
+    pub node: NodeOptions,
+    /// How long a command waits for its answer where another node has to give it.
+    pub answer_within: Duration,
     /// Largest answer read from a system, in bytes.
     pub answer_max: usize,
     /// Calls under way at once, to all systems together; a socket each.
@@ -57,6 +65,8 @@ impl Default for Options {
             inbox_cap: 200_000,
             reconcile_every: None,
             schedules: Vec::new(),
+            node: NodeOptions::default(),
+            answer_within: Duration::seconds(10),
             answer_max: 8 << 20,
             calls_max: 4_096,
         }
@@ -88,7 +98,13 @@ pub struct Running {
     /// One poll of a system at a time: its cursor goes forward only.
     polls: HashMap<SystemName, tokio::sync::Mutex<()>>,
     view: RwLock<View>,
+    standing: Standing,
+    changes: mpsc::UnboundedSender<Change>,
+    /// Partitions are being handed over; what comes in is still taken, for the other nodes.
+    leaving: watch::Sender<bool>,
     stopping: watch::Sender<bool>,
+    /// Stopped, and whatever there was to hand over is handed over.
+    ended: watch::Sender<bool>,
 }
 
 /// What the core last told of itself.
@@ -108,10 +124,10 @@ impl Running {
         read: Arc<dyn ReadStore>,
         wiring: Wiring,
         clock: Clock,
-        mut options: Options,
+        options: Options,
     ) -> Result<Arc<Self>, StoreError> {
-        let leases = store.lease("this", clock.now()).await?;
-        options.core.epoch = leases.iter().map(|lease| lease.epoch).max().unwrap_or(1);
+        let shared = store.is_shared();
+        let leases = if shared { Vec::new() } else { store.lease(&options.node.id(), clock.now()).await? };
         let mut core = Core::new(options.core.clone(), wiring.clone(), clock.now());
         for name in wiring.systems.keys() {
             if let Some(bytes) = store.cursor(&breaker_cursor(name)).await?
@@ -122,7 +138,9 @@ impl Running {
         }
         let (inputs, received) = mpsc::unbounded_channel();
         let (stopping, stopped) = watch::channel(false);
-        let (breakers, changes) = mpsc::unbounded_channel();
+        let (breakers, changed) = mpsc::unbounded_channel();
+        let (changes, noted) = mpsc::unbounded_channel();
+        let standing = Standing::new(&options.node, shared, clock.now());
         let polls = wiring.systems.keys().map(|name| (name.clone(), tokio::sync::Mutex::default())).collect();
         let calls = Semaphore::new(options.calls_max);
         let hub = Arc::new(Self {
@@ -141,20 +159,50 @@ impl Running {
             store_silent: RwLock::default(),
             polls,
             view: RwLock::default(),
+            standing,
+            changes,
+            leaving: watch::Sender::new(false),
             stopping,
+            ended: watch::Sender::new(false),
         });
         let client = Arc::new(Client::new(hub.options.answer_max));
-        tokio::spawn(keep_breakers(hub.store.clone(), changes));
-        tokio::spawn(run(hub.clone(), core, received, client.clone(), stopped.clone()));
+        tokio::spawn(keep_breakers(hub.store.clone(), changed));
+        if shared {
+            let turns = turns::join(&hub).await?;
+            tokio::spawn(turns::run(turns, noted));
+        } else {
+            let _ = hub.inputs.send(Input::Gained(leases));
+        }
+        tokio::spawn(run(hub.clone(), core, received, client.clone()));
         poll::start(&hub, &client, &stopped);
         schedule::start(&hub, &client, &stopped);
         lookout::start(&hub, &stopped);
         Ok(hub)
     }
 
+    /// Where other nodes go on: begins to hand everything over to them, while requests that are under way still end here.
+    pub fn hand_over(&self) {
+        let _ = self.leaving.send(true);
+    }
+
     /// Stops taking and sending; what is under way ends or is found again by the next run.
     pub fn stop(&self) {
+        self.hand_over();
         let _ = self.stopping.send(true);
+        if !self.standing.is_shared() {
+            let _ = self.ended.send(true);
+        }
+    }
+
+    /// Resolves when the hub has stopped and has handed its partitions over to the other nodes, at the latest after some seconds.
+    pub async fn ended(&self) {
+        let mut ended = self.ended.subscribe();
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
+
+    /// Calls under way.
+    fn in_flight(&self) -> u32 {
+        self.view.read().unwrap_or_else(PoisonError::into_inner).systems.iter().map(|system| system.in_flight).sum()
     }
 
     /// Resolves when the hub has stopped, or was stopped because another node took over.
@@ -173,11 +221,13 @@ impl Running {
         self.view.read().unwrap_or_else(PoisonError::into_inner).idle
     }
 
+    /// A person says that a system may be called again, at every node.
     pub fn resume(&self, system: &SystemName) {
+        self.standing.ask_all(format!("resume/{system}"), self.clock.now());
         let _ = self.inputs.send(Input::Resume(system.clone()));
     }
 
-    /// Asks the systems about every settled effect of a process.
+    /// Asks the systems about every settled effect of a process that is this node's; another does nothing.
     pub fn reconcile(&self, process: ProcessKey) {
         let _ = self.inputs.send(Input::Reconcile(process));
     }
@@ -192,37 +242,24 @@ impl Running {
 }
 
 /// Runs the core until it is told to stop or another node has taken over. Nobody waits for an answer after that.
-async fn run(
-    hub: Arc<Running>,
-    core: Core,
-    received: mpsc::UnboundedReceiver<Input>,
-    client: Arc<Client>,
-    stopped: watch::Receiver<bool>,
-) {
-    drive_core(&hub, core, received, client, stopped).await;
+async fn run(hub: Arc<Running>, core: Core, received: mpsc::UnboundedReceiver<Input>, client: Arc<Client>) {
+    drive_core(&hub, core, received, client).await;
     hub.stop();
     hub.waiting.close();
 }
 
 /// Drives the core: one input at a time, in order.
-async fn drive_core(
-    hub: &Arc<Running>,
-    mut core: Core,
-    mut received: mpsc::UnboundedReceiver<Input>,
-    client: Arc<Client>,
-    mut stopped: watch::Receiver<bool>,
-) {
+async fn drive_core(hub: &Arc<Running>, mut core: Core, mut received: mpsc::UnboundedReceiver<Input>, client: Arc<Client>) {
+    let mut ended = hub.ended.subscribe();
     let mut out = Vec::new();
     let mut batch = Vec::with_capacity(BATCH_MAX);
     let mut told_at = Timestamp(0);
-    core.step(Input::Start, hub.clock.now(), &mut out);
     loop {
-        if core.is_fenced() {
+        perform_all(hub, &client, out.drain(..));
+        if hub.is_fenced() {
             tracing::error!("another node has taken over this hub's partitions: it ends here");
-            hub.fenced.store(true, Ordering::Relaxed);
             return;
         }
-        perform_all(hub, &client, out.drain(..));
         let now = hub.clock.now();
         if now - told_at >= Duration::millis(200) {
             told_at = now;
@@ -231,7 +268,7 @@ async fn drive_core(
         let wake = core.wake_at().map_or(Duration::millis(500), |at| Duration((at - now).0.clamp(1, 500)));
         tokio::select! {
             biased;
-            _ = stopped.changed() => return,
+            _ = ended.changed() => return,
             count = received.recv_many(&mut batch, BATCH_MAX) => {
                 if count == 0 {
                     return;
@@ -286,7 +323,7 @@ async fn keep_breakers(store: Arc<dyn Store>, changes: mpsc::UnboundedReceiver<(
         let store = store.clone();
         async move {
             let body = serde_json::to_vec(&state).expect("a breaker state is plain data");
-            let write = CursorWrite { name: breaker_cursor(&system).into(), body };
+            let write = CursorWrite { name: breaker_cursor(&system).into(), body, seen: None };
             if let Err(error) = store.set_cursor(write).await {
                 tracing::warn!(%system, %error, "the breaker's state was not stored");
             }
@@ -343,13 +380,13 @@ fn perform(hub: &Arc<Running>, client: &Arc<Client>, output: Output) {
             tokio::spawn(async move {
                 clock::pause(Duration::millis(100)).await;
                 let result = hub.store.was_committed(&process, transition).await;
-                let _ = hub.inputs.send(Input::LookedUp { process, result });
+                let _ = hub.inputs.send(Input::LookedUp { process, transition, result });
             });
         }
-        Output::LoadRequest { process, no, hash } => {
+        Output::LoadRequest(fetch) => {
             tokio::spawn(async move {
-                let bytes = hub.store.payload(&process, &hash).await;
-                let _ = hub.inputs.send(Input::RequestLoaded { process, no, bytes });
+                let bytes = hub.store.payload(&fetch.process, &fetch.hash).await;
+                let _ = hub.inputs.send(Input::RequestLoaded { fetch, bytes });
             });
         }
         Output::Resolve(row) => {
@@ -361,9 +398,9 @@ fn perform(hub: &Arc<Running>, client: &Arc<Client>, output: Output) {
                 let _ = hub.inputs.send(Input::Resolved { row, process });
             });
         }
-        Output::ReadInbox { after, limit } => {
+        Output::ReadInbox { of, after, limit } => {
             tokio::spawn(async move {
-                let input = match hub.store.inbox(after, limit).await {
+                let input = match hub.store.inbox(of, after, limit).await {
                     Ok(rows) => Input::InboxRead { complete: rows.len() < limit, rows },
                     Err(_) => {
                         clock::pause(Duration::millis(500)).await;
@@ -373,9 +410,9 @@ fn perform(hub: &Arc<Running>, client: &Arc<Client>, output: Output) {
                 let _ = hub.inputs.send(input);
             });
         }
-        Output::ReadDue { system, before, limit } => {
+        Output::ReadDue { of, system, before, limit } => {
             tokio::spawn(async move {
-                let input = match hub.store.due_effects(system.as_str(), before, limit).await {
+                let input = match hub.store.due_effects(of, system.as_str(), before, limit).await {
                     Ok(effects) => Input::Due { complete: effects.len() < limit, system, effects },
                     Err(_) => {
                         clock::pause(Duration::millis(500)).await;
@@ -385,9 +422,9 @@ fn perform(hub: &Arc<Running>, client: &Arc<Client>, output: Output) {
                 let _ = hub.inputs.send(input);
             });
         }
-        Output::ReadTimers { before, limit } => {
+        Output::ReadTimers { of, before, limit } => {
             tokio::spawn(async move {
-                let input = match hub.store.due_timers(before, limit).await {
+                let input = match hub.store.due_timers(of, before, limit).await {
                     Ok(timers) => Input::Timers { complete: timers.len() < limit, timers, until: before },
                     Err(_) => {
                         clock::pause(Duration::millis(500)).await;
@@ -397,7 +434,18 @@ fn perform(hub: &Arc<Running>, client: &Arc<Client>, output: Output) {
                 let _ = hub.inputs.send(input);
             });
         }
+        Output::GaveUp(release) => {
+            let _ = hub.changes.send(Change::GaveUp(release));
+        }
+        Output::Superseded(partition) => {
+            if hub.standing.is_shared() {
+                let _ = hub.changes.send(Change::Superseded(partition));
+            } else {
+                hub.fenced.store(true, Ordering::Relaxed);
+            }
+        }
         Output::SaveBreaker { system, state } => {
+            hub.standing.tell(&system, &state);
             let _ = hub.breakers.send((system, state));
         }
     }
@@ -405,17 +453,19 @@ fn perform(hub: &Arc<Running>, client: &Arc<Client>, output: Output) {
 
 /// Hands transitions to the store, all before the first answer is awaited.
 async fn commit(hub: Arc<Running>, transitions: Vec<Transition>) {
-    let begun: Vec<_> =
-        transitions.into_iter().map(|transition| (transition.process.clone(), hub.store.commit(transition))).collect();
+    let begun: Vec<_> = transitions
+        .into_iter()
+        .map(|transition| (transition.process.clone(), transition.id, hub.store.commit(transition)))
+        .collect();
     let mut paused = false;
-    for (process, reply) in begun {
+    for (process, transition, reply) in begun {
         let result = reply.await;
         // Once for all: what keeps one from being stored keeps the others.
         if !paused && matches!(result, Err(StoreError::Busy(_) | StoreError::Unavailable(_))) {
             paused = true;
             clock::pause(Duration::millis(100)).await;
         }
-        let _ = hub.inputs.send(Input::Committed { process, result });
+        let _ = hub.inputs.send(Input::Committed { process, transition, result });
     }
 }
 
@@ -476,10 +526,20 @@ impl Hub for Running {
         self.view.read().unwrap_or_else(PoisonError::into_inner).systems.clone()
     }
 
+    fn nodes(&self) -> Vec<NodeView> {
+        if self.standing.is_shared() {
+            return self.standing.views();
+        }
+        turns::alone(&self.standing, &self.options.node.id(), self.in_flight(), self.clock.now())
+    }
+
     fn metrics(&self) -> String {
         use std::fmt::Write;
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
         let stats = view.stats;
+        let nodes = self.nodes();
+        let available = nodes.iter().filter(|node| node.available).count() as u64;
+        let partitions = nodes.iter().filter(|node| node.is_this).map(|node| u64::from(node.partitions)).sum();
         let mut text = String::new();
         for (name, help, value) in [
             ("crossdock_transitions_total", "Transitions handed to the store.", stats.commits),
@@ -499,6 +559,8 @@ impl Hub for Running {
         for (name, help, value) in [
             ("crossdock_inbox_rows_in_memory", "Inbox rows waiting in memory.", view.inbox.0 as u64),
             ("crossdock_inbox_overflow", "1 while more inbox rows wait in the store.", u64::from(view.inbox.1)),
+            ("crossdock_nodes_available", "Nodes on the store whose hearts beat.", available),
+            ("crossdock_partitions_owned", "Partitions that are this node's.", partitions),
             ("crossdock_lanes_in_memory", "Processes held in memory.", view.lanes as u64),
         ] {
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
@@ -530,7 +592,7 @@ impl Hub for Running {
         if self.is_fenced() {
             return Err(HubError::Superseded);
         }
-        if *self.stopping.borrow() {
+        if *self.stopping.borrow() || *self.leaving.borrow() {
             return Err(HubError::Stopping);
         }
         if let Some(error) = &*self.store_silent.read().unwrap_or_else(PoisonError::into_inner) {

@@ -3,7 +3,7 @@
 
 use super::{Running, client::Client, clock, drive};
 use crate::core::intake_of;
-use crossdock_canonical::{Duration, MarketId};
+use crossdock_canonical::{Duration, MarketId, SystemName};
 use crossdock_connect::{Exchange, NextPoll};
 use crossdock_store::{CursorWrite, ProcessQuery};
 use crossdock_value::Value;
@@ -49,6 +49,11 @@ pub(super) fn start(hub: &Arc<Running>, client: &Arc<Client>, stopped: &watch::R
     }
 }
 
+/// The name of a system's cursor, and of the charge of polling it.
+pub(super) fn charge(system: &SystemName) -> Arc<str> {
+    format!("poll/{system}").into()
+}
+
 /// Polls until no page waits or one fails.
 pub(super) async fn all(hub: &Running, client: &Client, system: &crate::System) {
     loop {
@@ -71,9 +76,13 @@ async fn once(hub: &Running, client: &Client, system: &crate::System) -> Result<
         Some(turn) => Some(turn.lock().await),
         None => None,
     };
-    let name: Arc<str> = format!("poll/{}", system.name).into();
-    let cursor = match hub.store.cursor(&name).await.map_err(|e| e.to_string())? {
-        Some(bytes) => crossdock_value::parse(&bytes, &crossdock_value::Limits::default()).map_err(|e| e.to_string())?,
+    let name = charge(&system.name);
+    if !hub.standing.is_in_charge_of(&name) {
+        return Ok(false);
+    }
+    let seen = hub.store.cursor(&name).await.map_err(|e| e.to_string())?;
+    let cursor = match &seen {
+        Some(bytes) => crossdock_value::parse(bytes, &crossdock_value::Limits::default()).map_err(|e| e.to_string())?,
         None => Value::Null,
     };
     let mut exchanges: Vec<Exchange> = Vec::new();
@@ -91,7 +100,8 @@ async fn once(hub: &Running, client: &Client, system: &crate::System) -> Result<
             }
             Some(NextPoll::Page { messages, cursor, more }) => {
                 let rows = messages.into_iter().map(|message| intake_of(&system.name, message, hub.clock.now())).collect();
-                let write = CursorWrite { name, body: crossdock_value::to_json(&cursor) };
+                // Another node may have gone on with it while this one stood still.
+                let write = CursorWrite { name, body: crossdock_value::to_json(&cursor), seen: Some(seen.unwrap_or_default()) };
                 hub.accept(rows, Some(write)).await.map_err(|e| e.to_string())?;
                 return Ok(more);
             }
@@ -99,7 +109,7 @@ async fn once(hub: &Running, client: &Client, system: &crate::System) -> Result<
     }
 }
 
-/// Asks the systems about every open process, page by page.
+/// Asks the systems about every open process that is this node's, page by page.
 pub(super) async fn reconcile_open(hub: &Running, market: Option<&MarketId>) {
     let mut before = None;
     loop {
@@ -109,7 +119,9 @@ pub(super) async fn reconcile_open(hub: &Running, market: Option<&MarketId>) {
         let Some(last) = page.last() else { return };
         before = Some(last.no);
         for process in page {
-            hub.reconcile(process.key);
+            if hub.standing.owns(&process.key) {
+                hub.reconcile(process.key);
+            }
         }
         // Spread, so that a cycle never crowds out orders.
         clock::pause(Duration::millis(250)).await;

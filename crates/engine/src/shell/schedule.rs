@@ -1,9 +1,9 @@
-//! The scheduler: jobs at their times, each occurrence once. When a job last ran is stored before it runs, so a hub that dies in the
+//! The scheduler: jobs at their times, each occurrence once over all nodes. When a job last ran is stored before it runs, so a hub that dies in the
 //! middle does not run it again; what a run missed, the next one finds.
 
 use super::{Running, client::Client, clock, poll};
 use crossdock_canonical::{Duration, MarketId, SystemName, Timestamp};
-use crossdock_store::CursorWrite;
+use crossdock_store::{CursorWrite, StoreError};
 use std::{fmt, sync::Arc};
 use tokio::sync::watch;
 
@@ -11,6 +11,8 @@ use tokio::sync::watch;
 const IN_TIME: Duration = Duration::seconds(60);
 /// The longest wait in one piece, so that a clock that is set is noticed.
 const NAP: Duration = Duration::seconds(30);
+/// How soon a node looks again whether a job is its own.
+const LOOK: Duration = Duration::seconds(1);
 
 /// One job and its times.
 #[derive(Clone)]
@@ -63,32 +65,54 @@ pub(super) fn start(hub: &Arc<Running>, client: &Arc<Client>, stopped: &watch::R
     }
 }
 
+/// What is stored of a schedule: when it last ran, and the bytes that say so.
+struct Mark {
+    last: Timestamp,
+    stored: Vec<u8>,
+}
+
 async fn follow(hub: Arc<Running>, client: Arc<Client>, schedule: Schedule, mut stopped: watch::Receiver<bool>) {
     let cursor: Arc<str> = format!("schedule/{}", schedule.name).into();
-    let mut last = stored(&hub, &cursor).await.unwrap_or_else(|| hub.clock.now());
+    // A poll is made by whoever is in charge of it.
+    let charge = match &schedule.job {
+        Job::Poll(system) => poll::charge(system),
+        Job::Reconcile(_) => cursor.clone(),
+    };
+    let mut known: Option<Mark> = None;
     loop {
         let now = hub.clock.now();
-        let pause = match turn(&schedule, last, now) {
-            Turn::Never => return,
-            Turn::Wait(pause) => pause,
-            Turn::Skip => {
-                tracing::info!(schedule = %schedule.name, "missed while no hub ran, skipped");
-                last = now;
-                continue;
-            }
-            Turn::Run => {
-                let write = CursorWrite { name: cursor.clone(), body: now.0.to_string().into_bytes() };
-                match hub.store.set_cursor(write).await {
-                    Ok(()) => {
-                        last = now;
+        let pause = if !hub.standing.is_in_charge_of(&charge) {
+            known = None;
+            LOOK
+        } else if let Some(mark) = &mut known {
+            match turn(&schedule, mark.last, now) {
+                Turn::Never => return,
+                Turn::Wait(pause) => pause,
+                Turn::Skip => {
+                    tracing::info!(schedule = %schedule.name, "missed while no hub ran, skipped");
+                    mark.last = now;
+                    continue;
+                }
+                Turn::Run => match write(&hub, &cursor, now, &mark.stored).await {
+                    Ok(written) => {
+                        known = Some(written);
                         perform(&hub, &client, &schedule.job).await;
                         continue;
                     }
                     Err(error) => {
                         tracing::warn!(schedule = %schedule.name, %error, "not run: its mark could not be stored");
-                        Duration::seconds(1)
+                        known = None;
+                        LOOK
                     }
+                },
+            }
+        } else {
+            match begin(&hub, &cursor, now).await {
+                Ok(mark) => {
+                    known = Some(mark);
+                    continue;
                 }
+                Err(_) => LOOK,
             }
         };
         tokio::select! {
@@ -98,9 +122,22 @@ async fn follow(hub: Arc<Running>, client: Arc<Client>, schedule: Schedule, mut 
     }
 }
 
-async fn stored(hub: &Running, cursor: &str) -> Option<Timestamp> {
-    let bytes = hub.store.cursor(cursor).await.ok()??;
-    std::str::from_utf8(&bytes).ok()?.parse().ok().map(Timestamp)
+/// Where it stands. One that never ran counts from now; with several nodes that is stored, or each that comes in charge would begin anew.
+async fn begin(hub: &Running, cursor: &Arc<str>, now: Timestamp) -> Result<Mark, StoreError> {
+    let stored = hub.store.cursor(cursor).await?.unwrap_or_default();
+    let last = std::str::from_utf8(&stored).ok().and_then(|text| text.parse().ok()).map(Timestamp);
+    match last {
+        Some(last) => Ok(Mark { last, stored }),
+        None if hub.standing.is_shared() => write(hub, cursor, now, &stored).await,
+        None => Ok(Mark { last: now, stored }),
+    }
+}
+
+/// Stores that it runs now, unless another node has since said so.
+async fn write(hub: &Running, cursor: &Arc<str>, now: Timestamp, seen: &[u8]) -> Result<Mark, StoreError> {
+    let stored = now.0.to_string().into_bytes();
+    hub.store.set_cursor(CursorWrite { name: cursor.clone(), body: stored.clone(), seen: Some(seen.to_vec()) }).await?;
+    Ok(Mark { last: now, stored })
 }
 
 async fn perform(hub: &Running, client: &Client, job: &Job) {
@@ -110,7 +147,12 @@ async fn perform(hub: &Running, client: &Client, job: &Job) {
                 poll::all(hub, client, system).await;
             }
         }
-        Job::Reconcile(market) => poll::reconcile_open(hub, market.as_ref()).await,
+        Job::Reconcile(market) => {
+            // Each node asks about the processes that are its own.
+            let of = market.as_ref().map(ToString::to_string).unwrap_or_default();
+            hub.standing.ask_all(format!("reconcile/{of}"), hub.clock.now());
+            poll::reconcile_open(hub, market.as_ref()).await;
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use crossdock_engine::{
     shell::{Options, Running, clock::Clock},
 };
 use crossdock_store::{
-    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxRow, Intake, Lease, Loaded, MemoryStore, PayloadHash,
-    ProcessKey, Reply, Store, Transition, TransitionId,
+    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxRow, Intake, Lease, Loaded, MemoryStore, Partitions,
+    PayloadHash, ProcessKey, Reply, Store, Transition, TransitionId,
 };
 use std::sync::{
     Arc,
@@ -57,14 +57,20 @@ impl Store for Gated {
     fn load(&self, process: &ProcessKey) -> Reply<'_, Option<Loaded>> {
         self.inner.load(process)
     }
-    fn inbox(&self, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>> {
-        self.inner.inbox(after, limit)
+    fn inbox(&self, of: Partitions, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>> {
+        self.inner.inbox(of, after, limit)
     }
-    fn due_effects(&self, system: &str, before: crossdock_canonical::Timestamp, limit: usize) -> Reply<'_, Vec<DueEffect>> {
-        self.inner.due_effects(system, before, limit)
+    fn due_effects(
+        &self,
+        of: Partitions,
+        system: &str,
+        before: crossdock_canonical::Timestamp,
+        limit: usize,
+    ) -> Reply<'_, Vec<DueEffect>> {
+        self.inner.due_effects(of, system, before, limit)
     }
-    fn due_timers(&self, before: crossdock_canonical::Timestamp, limit: usize) -> Reply<'_, Vec<DueTimer>> {
-        self.inner.due_timers(before, limit)
+    fn due_timers(&self, of: Partitions, before: crossdock_canonical::Timestamp, limit: usize) -> Reply<'_, Vec<DueTimer>> {
+        self.inner.due_timers(of, before, limit)
     }
     fn payload(&self, process: &ProcessKey, hash: &PayloadHash) -> Reply<'_, Option<Arc<[u8]>>> {
         self.inner.payload(process, hash)
@@ -148,7 +154,7 @@ async fn a_card_number_never_reaches_the_store() {
     hub.accept_order(order("web", format!(r#"{{"note": "my card is {CARD}"}}"#).as_bytes()))
         .await
         .expect("the memory store takes it");
-    assert!(is_clean(&store.inbox(InboxId(0), 10).await.expect("it answers")));
+    assert!(is_clean(&store.inbox(Partitions::ALL, InboxId(0), 10).await.expect("it answers")));
     hub.stop();
 }
 
@@ -162,5 +168,5 @@ async fn a_card_number_in_a_message_never_reaches_the_store() {
     };
     let store = MemoryStore::new();
     store.accept(vec![intake_of(&SystemName::new("psp"), message, T0)], None).await.expect("the memory store takes it");
-    assert!(is_clean(&store.inbox(InboxId(0), 10).await.expect("it answers")));
+    assert!(is_clean(&store.inbox(Partitions::ALL, InboxId(0), 10).await.expect("it answers")));
 }

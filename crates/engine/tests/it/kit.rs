@@ -60,6 +60,43 @@ impl Setting {
     pub fn identity(identity: Identity) -> Self {
         Self { identity, probes: identity != Identity::None, ..Self::default() }
     }
+
+    /// The town, and how a hub is wired to it.
+    pub fn build(&self, store: &Arc<MemoryStore>, mended: &Arc<AtomicBool>) -> (Town, Wiring) {
+        let mut town = Town::new(store.clone());
+        let capability = Capability {
+            identity: self.identity,
+            key_lifetime_ms: self.key_lifetime.map(|d| d.0),
+            settling_ms: SETTLING.0,
+            probes: self.probes,
+            timeout_ms: TIMEOUT.0,
+        };
+        let mut systems = Vec::new();
+        for name in &self.systems {
+            let place = Place {
+                identity: self.identity,
+                applied: Vec::new(),
+                script: VecDeque::new(),
+                always: Act::Apply,
+                takes: Duration::millis(20),
+                hidden: Duration(0),
+                look_up: None,
+            };
+            town.places.insert(SystemName::new(name), place);
+            systems.push(System {
+                name: SystemName::new(name),
+                roles: Vec::new(),
+                product: "plain".into(),
+                base: "http://plain".into(),
+                connector: Arc::new(Plain { capability, mended: mended.clone() }),
+                limits: self.limits,
+                poll_every: None,
+            });
+        }
+        let contracts = Arc::new(TestContracts(mended.clone()));
+        let wiring = Wiring { contracts, ..Wiring::new(systems, drivers(), Arc::new(TestPolicies)) };
+        (town, wiring)
+    }
 }
 
 /// One market, `test`, for everything.
@@ -155,39 +192,8 @@ impl Lab {
 
     pub fn with(setting: Setting) -> Self {
         let store = Arc::new(MemoryStore::new());
-        let mut town = Town::new(store.clone());
         let mended = Arc::new(AtomicBool::new(false));
-        let capability = Capability {
-            identity: setting.identity,
-            key_lifetime_ms: setting.key_lifetime.map(|d| d.0),
-            settling_ms: SETTLING.0,
-            probes: setting.probes,
-            timeout_ms: TIMEOUT.0,
-        };
-        let mut systems = Vec::new();
-        for name in &setting.systems {
-            let place = Place {
-                identity: setting.identity,
-                applied: Vec::new(),
-                script: VecDeque::new(),
-                always: Act::Apply,
-                takes: Duration::millis(20),
-                hidden: Duration(0),
-                look_up: None,
-            };
-            town.places.insert(SystemName::new(name), place);
-            systems.push(System {
-                name: SystemName::new(name),
-                roles: Vec::new(),
-                product: "plain".into(),
-                base: "http://plain".into(),
-                connector: Arc::new(Plain { capability, mended: mended.clone() }),
-                limits: setting.limits,
-                poll_every: None,
-            });
-        }
-        let contracts = Arc::new(TestContracts(mended.clone()));
-        let wiring = Wiring { contracts, ..Wiring::new(systems, drivers(), Arc::new(TestPolicies)) };
+        let (town, wiring) = setting.build(&store, &mended);
         let mut sim = Simulated::new(setting.config, wiring, store.clone(), town, T0);
         let handed: Arc<Mutex<Vec<Transition>>> = Arc::default();
         let faults: Arc<Mutex<VecDeque<CommitFault>>> = Arc::default();

@@ -10,8 +10,8 @@ use crossdock_engine::{
 };
 use crossdock_flows::Answer;
 use crossdock_store::{
-    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxRow, Intake, Lease, Loaded, MemoryStore, PayloadHash,
-    ProcessKey, ReadStore, Reply, Store, StoreError, Transition, TransitionId,
+    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxRow, Intake, Lease, Loaded, MemoryStore, Partitions,
+    PayloadHash, ProcessKey, ReadStore, Reply, Store, StoreError, Transition, TransitionId,
 };
 use crossdock_value::Value;
 use std::{
@@ -88,19 +88,19 @@ impl Store for Gated {
         self.inner.load(process)
     }
 
-    fn inbox(&self, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>> {
+    fn inbox(&self, of: Partitions, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>> {
         Box::pin(async move {
             self.inbox.pass().await;
-            self.inner.inbox(after, limit).await
+            self.inner.inbox(of, after, limit).await
         })
     }
 
-    fn due_effects(&self, system: &str, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueEffect>> {
-        self.inner.due_effects(system, before, limit)
+    fn due_effects(&self, of: Partitions, system: &str, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueEffect>> {
+        self.inner.due_effects(of, system, before, limit)
     }
 
-    fn due_timers(&self, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueTimer>> {
-        self.inner.due_timers(before, limit)
+    fn due_timers(&self, of: Partitions, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueTimer>> {
+        self.inner.due_timers(of, before, limit)
     }
 
     fn payload(&self, process: &ProcessKey, hash: &PayloadHash) -> Reply<'_, Option<Arc<[u8]>>> {

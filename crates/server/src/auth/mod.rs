@@ -84,7 +84,8 @@ impl Auth {
         })
     }
 
-    /// Reads the people and keys that were added at run time. Call it once before serving.
+    /// Reads the people and keys that were added at run time. Call it before serving, and now and then where another node may add or
+    /// revoke some.
     pub async fn load(&self, store: &dyn Store) -> Result<(), Problem> {
         if let Some(bytes) = store.cursor(SAVED).await? {
             let saved: Principals = serde_json::from_slice(&bytes).map_err(Problem::internal)?;
@@ -297,10 +298,15 @@ impl Auth {
 
     /// Saves a change of the principals, then lets it take effect.
     async fn change(&self, store: &dyn Store, change: impl FnOnce(&mut Principals)) -> Result<(), Problem> {
-        let mut next = self.saved.read().expect("no panic happens under this lock").clone();
+        // What another node has saved since is changed with it, not undone.
+        let stored = store.cursor(SAVED).await?;
+        let mut next: Principals = match &stored {
+            Some(bytes) => serde_json::from_slice(bytes).map_err(Problem::internal)?,
+            None => self.saved.read().expect("no panic happens under this lock").clone(),
+        };
         change(&mut next);
         let body = serde_json::to_vec(&next).map_err(Problem::internal)?;
-        store.set_cursor(CursorWrite { name: SAVED.into(), body }).await?;
+        store.set_cursor(CursorWrite { name: SAVED.into(), body, seen: Some(stored.unwrap_or_default()) }).await?;
         *self.saved.write().expect("no panic happens under this lock") = next;
         Ok(())
     }

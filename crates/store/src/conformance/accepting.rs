@@ -4,7 +4,7 @@ use super::{
     Case, Whole,
     kit::{at, commit, leased, message, order, placed, step, stored, wait},
 };
-use crate::{Accepted, Addressee, CursorWrite, InboxId, Intake};
+use crate::{Accepted, Addressee, CursorWrite, InboxId, Intake, Partitions};
 use crossdock_canonical::SystemName;
 use std::sync::Arc;
 
@@ -26,20 +26,23 @@ fn waiting(store: &dyn Whole) {
     let addressed = Addressee::Theirs { system: SystemName::new("wms"), kind: Arc::from("order"), id: Arc::from("W-7") };
     let second = stored(store, Intake { to: addressed.clone(), ..message("shipment.notice", "1") });
     assert!(first < second);
-    let rows = wait(store.inbox(InboxId::default(), 10)).expect("reads");
+    let rows = wait(store.inbox(Partitions::ALL, InboxId::default(), 10)).expect("reads");
     assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), [first, second]);
     let (row, sent) = (&rows[0], placed("1"));
     assert_eq!((&row.to, &row.source, &row.message_id, &row.kind), (&sent.to, &sent.source, &sent.message_id, &sent.kind));
     assert_eq!((&row.actor, &row.body, &row.subject, row.at), (&sent.actor, &sent.body, &sent.subject, sent.at));
     assert_eq!(rows[1].to, addressed);
-    assert_eq!(wait(store.inbox(first, 10)).expect("reads").len(), 1, "after the first");
-    assert_eq!(wait(store.inbox(InboxId::default(), 1)).expect("reads").len(), 1, "bounded");
+    assert_eq!(wait(store.inbox(Partitions::ALL, first, 10)).expect("reads").len(), 1, "after the first");
+    assert_eq!(wait(store.inbox(Partitions::ALL, InboxId::default(), 1)).expect("reads").len(), 1, "bounded");
     assert_eq!(wait(store.inbox_depth()), Ok(2));
 
     let mut settling = step("1", 0);
     settling.settles = Some(first);
     commit(store, settling);
-    assert_eq!(wait(store.inbox(InboxId::default(), 10)).expect("reads").iter().map(|row| row.id).collect::<Vec<_>>(), [second]);
+    assert_eq!(
+        wait(store.inbox(Partitions::ALL, InboxId::default(), 10)).expect("reads").iter().map(|row| row.id).collect::<Vec<_>>(),
+        [second]
+    );
     assert_eq!(wait(store.inbox_depth()), Ok(1));
 }
 
@@ -91,7 +94,7 @@ fn observations(store: &dyn Whole) {
 
 fn cursor(store: &dyn Whole) {
     assert_eq!(wait(store.cursor("poll/storefront")), Ok(None));
-    let write = |body: &[u8]| CursorWrite { name: Arc::from("poll/storefront"), body: body.to_vec() };
+    let write = |body: &[u8]| CursorWrite { name: Arc::from("poll/storefront"), body: body.to_vec(), seen: None };
     wait(store.accept(vec![placed("1")], Some(write(b"page 1")))).expect("accepts");
     assert_eq!(wait(store.cursor("poll/storefront")), Ok(Some(b"page 1".to_vec())));
     wait(store.accept(vec![placed("1")], Some(write(b"page 2")))).expect("accepts");

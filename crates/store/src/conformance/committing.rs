@@ -4,7 +4,9 @@ use super::{
     Case, Whole,
     kit::{at, commit, effect, exception, leased, message, order, payload, placed, step, stored, wait},
 };
-use crate::{Accepted, EffectRow, EffectState, IdentityRow, InboxId, PARTITIONS, StoreError, Transition, TransitionId};
+use crate::{
+    Accepted, EffectRow, EffectState, IdentityRow, InboxId, PARTITIONS, Partitions, StoreError, Transition, TransitionId,
+};
 use crossdock_canonical::SystemName;
 use std::sync::Arc;
 
@@ -128,8 +130,8 @@ fn atomic(store: &dyn Whole) {
     assert!(matches!(wait(store.commit(bad)), Err(StoreError::Constraint(_))));
     assert!(wait(store.load(&order("1"))).expect("reads").is_none());
     assert_eq!(wait(store.inbox_depth()), Ok(1), "the row still waits, and no message was sent");
-    assert_eq!(wait(store.due_effects("erp", at(99), 10)).expect("reads"), []);
-    assert_eq!(wait(store.due_timers(at(99), 10)).expect("reads"), []);
+    assert_eq!(wait(store.due_effects(Partitions::ALL, "erp", at(99), 10)).expect("reads"), []);
+    assert_eq!(wait(store.due_timers(Partitions::ALL, at(99), 10)).expect("reads"), []);
     assert_eq!(wait(store.resolve("erp", "order", "1")), Ok(None));
     assert_eq!(wait(store.stream("", 10)).expect("reads").0.len(), 0);
     assert_eq!(
@@ -205,7 +207,7 @@ fn messages(store: &dyn Whole) {
     sending.messages = vec![message("command", "1"), message("command", "2"), message("command", "1")];
     let ids = commit(store, sending).messages;
     assert_eq!(ids[0], ids[2], "what was sent before is answered with its first place");
-    let rows = wait(store.inbox(InboxId::default(), 10)).expect("reads");
+    let rows = wait(store.inbox(Partitions::ALL, InboxId::default(), 10)).expect("reads");
     assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), [ids[0], ids[1]]);
     assert_eq!(rows[0].body, message("command", "1").body);
 }
@@ -237,7 +239,7 @@ fn ended_not_due(store: &dyn Whole) {
         let due = Transition { effects: vec![EffectRow { state, ..effect(1, "erp", 1, 1) }], ..step(&number, 0) };
         assert_eq!(wait(store.commit(due)).is_ok(), state.is_open(), "{state:?}");
     }
-    assert_eq!(wait(store.due_effects("erp", at(1), 10)).expect("reads").len(), 4);
+    assert_eq!(wait(store.due_effects(Partitions::ALL, "erp", at(1), 10)).expect("reads").len(), 4);
 }
 
 fn identities(store: &dyn Whole) {

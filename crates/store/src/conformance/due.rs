@@ -4,7 +4,7 @@ use super::{
     Case, Whole,
     kit::{at, commit, effect, leased, order, step, wait},
 };
-use crate::{EffectRow, EffectState, Transition};
+use crate::{EffectRow, EffectState, Partitions, Transition};
 use std::sync::Arc;
 
 pub(super) const CASES: &[Case] = &[
@@ -15,7 +15,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn due(store: &dyn Whole, before: i64, limit: usize) -> Vec<(u8, i64, u32)> {
-    let found = wait(store.due_effects("erp", at(before), limit)).expect("reads");
+    let found = wait(store.due_effects(Partitions::ALL, "erp", at(before), limit)).expect("reads");
     found.iter().map(|due| (due.class, (due.due - at(0)).0 / 1_000, due.no)).collect()
 }
 
@@ -35,7 +35,7 @@ fn effects(store: &dyn Whole) {
     assert_eq!(due(store, 50, 2), [(2, 30, 3), (5, 5, 2)]);
     assert_eq!(due(store, 30, 1), [(2, 30, 3)], "the instant itself counts");
     assert_eq!(due(store, 0, 10), []);
-    assert_eq!(wait(store.due_effects("erp", at(50), 1)).expect("reads")[0].process, order("1"));
+    assert_eq!(wait(store.due_effects(Partitions::ALL, "erp", at(50), 1)).expect("reads")[0].process, order("1"));
 }
 
 fn moved_effects(store: &dyn Whole) {
@@ -56,7 +56,7 @@ fn moved_effects(store: &dyn Whole) {
 }
 
 fn fired(store: &dyn Whole, before: i64, limit: usize) -> Vec<(String, i64)> {
-    let found = wait(store.due_timers(at(before), limit)).expect("reads");
+    let found = wait(store.due_timers(Partitions::ALL, at(before), limit)).expect("reads");
     found.iter().map(|due| (due.name.to_string(), (due.due - at(0)).0 / 1_000)).collect()
 }
 
@@ -71,7 +71,7 @@ fn timers(store: &dyn Whole) {
     assert_eq!(fired(store, 30, 10), [("soon".into(), 10), ("late".into(), 20), ("late".into(), 30)]);
     assert_eq!(fired(store, 99, 1), [("soon".into(), 10)]);
     assert_eq!(fired(store, 9, 10), []);
-    assert_eq!(wait(store.due_timers(at(20), 10)).expect("reads")[1].process, order("2"));
+    assert_eq!(wait(store.due_timers(Partitions::ALL, at(20), 10)).expect("reads")[1].process, order("2"));
 }
 
 fn moved_timers(store: &dyn Whole) {

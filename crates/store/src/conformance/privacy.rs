@@ -4,7 +4,7 @@ use super::{
     Case, Whole,
     kit::{at, commit, leased, message, order, payload, placed, step, stored, wait},
 };
-use crate::{AuditVerdict, InboxId, PayloadHash, Transition};
+use crate::{AuditVerdict, InboxId, Partitions, PayloadHash, Transition};
 use std::sync::Arc;
 
 pub(super) const CASES: &[Case] = &[
@@ -63,7 +63,7 @@ fn waiting(store: &dyn Whole) {
     stored(store, placed("1"));
     stored(store, message("notice", "2"));
     wait(store.erase_subject(at(9), "person:anna", "guest:1")).expect("erases");
-    let rows = wait(store.inbox(InboxId::default(), 10)).expect("reads");
+    let rows = wait(store.inbox(Partitions::ALL, InboxId::default(), 10)).expect("reads");
     assert_eq!(rows[0].body, Arc::<[u8]>::default());
     assert_eq!(rows[1].body, message("notice", "2").body);
 }

@@ -9,8 +9,8 @@ mod views;
 
 use crate::{
     Accepted, AuditRow, AuditVerdict, Committed, Counts, CursorWrite, DueEffect, DueTimer, ExceptionQuery, ExceptionView,
-    InboxId, InboxRow, Intake, JournalRow, Lease, Loaded, PayloadHash, ProcessDetail, ProcessKey, ProcessQuery, ProcessView,
-    ReadStore, Reply, Store, StoreError, Transition, TransitionId,
+    InboxId, InboxRow, Intake, JournalRow, Lease, Loaded, Membership, NodeTurn, Partitions, PayloadHash, ProcessDetail,
+    ProcessKey, ProcessQuery, ProcessView, ReadStore, Reply, Store, StoreError, Transition, TransitionId,
 };
 use crossdock_canonical::Timestamp;
 use state::State;
@@ -50,6 +50,15 @@ impl MemoryStore {
         *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(faults));
     }
 
+    fn accept_cursor(&self, write: CursorWrite) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if !write.follows(state.cursors.get(&write.name).map(Vec::as_slice)) {
+            return Err(StoreError::Constraint(CursorWrite::MOVED_ON.into()));
+        }
+        state.cursors.insert(write.name, write.body);
+        Ok(())
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change is checked whole before it is begun, so a panic elsewhere cannot leave half of one.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -67,6 +76,11 @@ fn now<'a, T: Send + 'a>(answer: Result<T, StoreError>) -> Reply<'a, T> {
 impl Store for MemoryStore {
     fn accept(&self, rows: Vec<Intake>, cursor: Option<CursorWrite>) -> Reply<'_, Vec<Accepted>> {
         let mut state = self.state();
+        if let Some(cursor) = &cursor
+            && !cursor.follows(state.cursors.get(&cursor.name).map(Vec::as_slice))
+        {
+            return now(Err(StoreError::Constraint(CursorWrite::MOVED_ON.into())));
+        }
         let accepted = rows.into_iter().map(|row| state.take(row).into()).collect();
         if let Some(cursor) = cursor {
             state.cursors.insert(cursor.name, cursor.body);
@@ -96,16 +110,21 @@ impl Store for MemoryStore {
         now(Ok(self.state().load(process)))
     }
 
-    fn inbox(&self, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>> {
-        now(Ok(self.state().inbox(after, limit)))
+    /// It can be, and is when the simulation says so by its turns; whoever asks takes it for his own.
+    fn turn(&self, turn: NodeTurn) -> Reply<'_, Membership> {
+        now(Ok(self.state().turn(turn)))
     }
 
-    fn due_effects(&self, system: &str, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueEffect>> {
-        now(Ok(self.state().due_effects(system, before, limit)))
+    fn inbox(&self, of: Partitions, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>> {
+        now(Ok(self.state().inbox(of, after, limit)))
     }
 
-    fn due_timers(&self, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueTimer>> {
-        now(Ok(self.state().due_timers(before, limit)))
+    fn due_effects(&self, of: Partitions, system: &str, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueEffect>> {
+        now(Ok(self.state().due_effects(of, system, before, limit)))
+    }
+
+    fn due_timers(&self, of: Partitions, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueTimer>> {
+        now(Ok(self.state().due_timers(of, before, limit)))
     }
 
     fn payload(&self, process: &ProcessKey, hash: &PayloadHash) -> Reply<'_, Option<Arc<[u8]>>> {
@@ -121,8 +140,7 @@ impl Store for MemoryStore {
     }
 
     fn set_cursor(&self, write: CursorWrite) -> Reply<'_, ()> {
-        self.state().cursors.insert(write.name, write.body);
-        now(Ok(()))
+        now(self.accept_cursor(write))
     }
 
     fn pin(&self, hash: &str) -> Reply<'_, Option<Vec<u8>>> {

@@ -1,8 +1,9 @@
 //! The maps, and what the engine reads of them. Ordered maps wherever an order can be seen.
 
 use crate::{
-    Accepted, Addressee, Committed, DueEffect, DueTimer, EffectRow, ExceptionRow, IdentityRow, InboxId, InboxRow, Intake, Lease,
-    Loaded, PARTITIONS, PayloadHash, ProcessKey, ProcessRow, TransitionId,
+    Accepted, Addressee, Committed, DueEffect, DueTimer, EffectRow, EffectState, ExceptionRow, IdentityRow, InboxId, InboxRow,
+    Intake, Lease, Loaded, Membership, NodeRow, NodeTurn, Owner, PARTITIONS, Partitions, PayloadHash, ProcessKey, ProcessRow,
+    Release, Taking, TransitionId,
     audit::{self, Deed},
 };
 use crossdock_canonical::{SystemName, Timestamp};
@@ -36,6 +37,12 @@ pub(super) struct State {
     pub(super) heads: Vec<audit::Link>,
     pub(super) offsets: Vec<u64>,
     pub(super) epochs: Vec<u64>,
+    owners: Vec<Arc<str>>,
+    /// Pending effects written under an epoch below this may have been sent by an owner that could not say so.
+    doubt_before: Vec<u64>,
+    /// Several nodes take turns; else it is not told which effects are in doubt, as by the embedded store.
+    shared: bool,
+    nodes: BTreeMap<Arc<str>, NodeRow>,
     own_rows: u64,
 }
 
@@ -51,6 +58,8 @@ pub(super) struct Process {
     pub(super) row: ProcessRow,
     pub(super) updated_at: Timestamp,
     pub(super) effects: BTreeMap<u32, EffectRow>,
+    /// Under which epoch each was written last.
+    pub(super) effect_epochs: BTreeMap<u32, u64>,
     pub(super) timers: BTreeMap<Arc<str>, Timestamp>,
     pub(super) exceptions: BTreeMap<Arc<str>, ExceptionRow>,
     /// What it is called: ours, by the system's name.
@@ -135,6 +144,10 @@ impl Default for State {
             heads: vec![audit::GENESIS; all],
             offsets: vec![0; all],
             epochs: vec![0; all],
+            owners: vec![Arc::from(""); all],
+            doubt_before: vec![0; all],
+            shared: false,
+            nodes: BTreeMap::new(),
             own_rows: 0,
         }
     }
@@ -173,6 +186,53 @@ impl State {
             .collect()
     }
 
+    pub(super) fn turn(&mut self, turn: NodeTurn) -> Membership {
+        for (node, beat) in turn.forget {
+            if !self.owners.contains(&node) && self.nodes.get(&node).is_some_and(|row| row.beat == beat) {
+                self.nodes.remove(&node);
+            }
+        }
+        let beat = self.nodes.get(&turn.node).map_or(1, |row| row.beat + 1);
+        let row = NodeRow { node: turn.node.clone(), beat, seen_at: turn.at, about: turn.about };
+        self.nodes.insert(turn.node.clone(), row);
+        self.shared = true;
+        for Release { lease: Lease { partition, epoch }, clean } in turn.release {
+            let at = usize::from(partition);
+            if self.owners[at] == turn.node && self.epochs[at] == epoch {
+                self.owners[at] = Arc::from("");
+                self.doubt_before[at] = if clean { self.doubt_before[at] } else { epoch + 1 };
+            }
+        }
+        for Taking { partition, epoch, gone } in turn.take {
+            let (at, owner) = (usize::from(partition), &self.owners[usize::from(partition)]);
+            let free = match &gone {
+                None => owner.is_empty(),
+                Some((node, beat)) => owner == node && self.nodes.get(node).is_none_or(|row| row.beat == *beat),
+            };
+            if free && self.epochs[at] == epoch {
+                self.epochs[at] += 1;
+                if gone.is_some() {
+                    self.doubt_before[at] = self.epochs[at];
+                }
+                self.owners[at] = turn.node.clone();
+            }
+        }
+        if turn.leaves {
+            self.nodes.remove(&turn.node);
+            for (at, owner) in self.owners.iter_mut().enumerate().filter(|(_, owner)| **owner == turn.node) {
+                *owner = Arc::from("");
+                self.doubt_before[at] = self.epochs[at] + 1;
+            }
+        }
+        let owners = (0..PARTITIONS).zip(&self.epochs).zip(&self.owners);
+        Membership {
+            nodes: self.nodes.values().cloned().collect(),
+            owners: owners
+                .map(|((partition, epoch), node)| Owner { lease: Lease { partition, epoch: *epoch }, node: node.clone() })
+                .collect(),
+        }
+    }
+
     pub(super) fn find(&self, process: &ProcessKey) -> Option<(i64, &Process)> {
         let no = *self.keys.get(process)?;
         self.processes.get(&no).map(|process| (no, process))
@@ -181,7 +241,11 @@ impl State {
     pub(super) fn load(&self, process: &ProcessKey) -> Option<Loaded> {
         let (no, process) = self.find(process)?;
         let document = process.row.document.and_then(|hash| self.payloads.get(&(no, hash))).map(|(_, bytes)| Arc::clone(bytes));
+        let below = self.doubt_before[usize::from(process.key.partition())];
+        let doubtful = process.effects.values().filter(|effect| effect.state == EffectState::Pending);
+        let doubtful = doubtful.filter(|effect| process.effect_epochs.get(&effect.no).is_none_or(|epoch| *epoch < below));
         Some(Loaded {
+            doubtful: self.shared.then(|| doubtful.map(|effect| effect.no).collect()),
             version: process.version,
             row: process.row.clone(),
             document,
@@ -197,22 +261,27 @@ impl State {
         process.commits.iter().find(|(id, _)| *id == transition).map(|(_, committed)| committed.clone())
     }
 
-    pub(super) fn inbox(&self, after: InboxId, limit: usize) -> Vec<InboxRow> {
+    pub(super) fn inbox(&self, of: Partitions, after: InboxId, limit: usize) -> Vec<InboxRow> {
         use std::ops::Bound::{Excluded, Unbounded};
-        self.pending.range((Excluded(after), Unbounded)).take(limit).map(|(_, row)| row.clone()).collect()
+        let wanted = |row: &&InboxRow| match &row.to {
+            Addressee::Process(process) => of.holds(process),
+            Addressee::Theirs { .. } => true,
+        };
+        self.pending.range((Excluded(after), Unbounded)).map(|(_, row)| row).filter(wanted).take(limit).cloned().collect()
     }
 
-    pub(super) fn due_effects(&self, system: &str, before: Timestamp, limit: usize) -> Vec<DueEffect> {
+    pub(super) fn due_effects(&self, of: Partitions, system: &str, before: Timestamp, limit: usize) -> Vec<DueEffect> {
         let waiting = self.due_effects.get(system).into_iter().flatten();
         waiting
-            .filter(|(_, due, ..)| *due <= before)
+            .filter(|(_, due, no, _)| *due <= before && of.holds(&self.processes[no].key))
             .take(limit)
             .map(|&(class, due, no, effect)| DueEffect { process: self.processes[&no].key.clone(), no: effect, class, due })
             .collect()
     }
 
-    pub(super) fn due_timers(&self, before: Timestamp, limit: usize) -> Vec<DueTimer> {
-        let due = self.due_timers.iter().take_while(|(due, ..)| *due <= before).take(limit);
+    pub(super) fn due_timers(&self, of: Partitions, before: Timestamp, limit: usize) -> Vec<DueTimer> {
+        let due = self.due_timers.iter().take_while(|(due, ..)| *due <= before);
+        let due = due.filter(|(_, no, _)| of.holds(&self.processes[no].key)).take(limit);
         due.map(|(due, no, name)| DueTimer { process: self.processes[no].key.clone(), name: Arc::clone(name), due: *due })
             .collect()
     }

@@ -57,7 +57,7 @@ impl State {
     }
 
     fn apply(&mut self, transition: Transition) -> Committed {
-        let Transition { id, process: key, version, at, actor, action, settles, record, row, .. } = transition;
+        let Transition { id, process: key, version, epoch, at, actor, action, settles, record, row, .. } = transition;
         if let Some(settles) = settles {
             self.pending.remove(&settles);
         }
@@ -110,6 +110,7 @@ impl State {
                 row,
                 updated_at: at,
                 effects: BTreeMap::new(),
+                effect_epochs: BTreeMap::new(),
                 timers: BTreeMap::new(),
                 exceptions: BTreeMap::new(),
                 identities: BTreeMap::new(),
@@ -122,6 +123,7 @@ impl State {
         process.journal.push(place);
         Self::remember(&mut process.commits, id, &committed);
         for effect in transition.effects {
+            process.effect_epochs.insert(effect.no, epoch);
             if let Some(due) = effect.due {
                 self.due_effects.entry(effect.system.clone()).or_default().insert((effect.class, due, no, effect.no));
             }

@@ -22,8 +22,10 @@ struct Migration {
 }
 
 /// Append only: what was shipped is never edited, a checksum sees it.
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "first", oldest: 1, sql: include_str!("migrations/0001_first.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "first", oldest: 1, sql: include_str!("migrations/0001_first.sql") },
+    Migration { version: 2, name: "nodes", oldest: 1, sql: include_str!("migrations/0002_nodes.sql") },
+];
 
 /// Of all advisory locks of this store the highest bits are the same; see also the functions in the first step.
 const LOCK: i64 = 17_260 << 48;

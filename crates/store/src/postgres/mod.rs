@@ -4,13 +4,14 @@
 //! runtime of the store's own, so that calls may come from anywhere, with or without one. Nothing is kept in memory that the database
 //! has not acknowledged: while it is away every call fails, quickly and by name, and when it is back all goes on.
 //!
-//! It does not decide which node owns which partition: `lease` takes them all, for one hub. The rows for more are there.
+//! It does not decide which node owns which partition: a turn does as it is told, unless what it was told on no longer holds.
 
 mod check;
 mod clock;
 mod dial;
 mod error;
 mod listen;
+mod members;
 mod migrate;
 mod options;
 mod place;
@@ -26,14 +27,15 @@ pub use options::PostgresOptions;
 
 use crate::{
     Accepted, AuditRow, AuditVerdict, Committed, Counts, CursorWrite, DueEffect, DueTimer, ExceptionQuery, ExceptionView,
-    InboxId, InboxRow, Intake, JournalRow, Lease, Loaded, PayloadHash, ProcessDetail, ProcessKey, ProcessQuery, ProcessView,
-    ReadStore, Reply, Store, StoreError, Transition, TransitionId,
+    InboxId, InboxRow, Intake, JournalRow, Lease, Loaded, Membership, NodeTurn, Partitions, PayloadHash, ProcessDetail,
+    ProcessKey, ProcessQuery, ProcessView, ReadStore, Reply, Store, StoreError, Transition, TransitionId,
     request::{Answer, Op, Request, SealedIntake, SealedTransition},
     vault::Vault,
 };
 use crossdock_canonical::Timestamp;
 use dial::{Dial, Role};
 use error::text;
+use members::Members;
 use pool::{Erasures, Pool};
 use std::{
     sync::{Arc, atomic::AtomicI64},
@@ -63,6 +65,7 @@ pub struct PostgresStore {
     searches: Pool,
     handle: Handle,
     dial: Arc<Dial>,
+    members: Arc<Members>,
     arrived: Arc<Notify>,
     look_every: Duration,
     /// The thread that owns the runtime and ends when all that waits is written.
@@ -127,6 +130,7 @@ impl PostgresStore {
         let pool =
             |role, within| Pool::new(handle.clone(), Arc::clone(&dial), role, Arc::clone(&erasures), options.readers, within);
         let (pool, searches) = (pool(Role::Reader, options.answer_within), pool(Role::Search, options.search_within));
+        let members = Arc::new(Members::new(Arc::clone(&dial), options.answer_within));
         Ok(Self {
             vault,
             requests: Some(requests),
@@ -135,6 +139,7 @@ impl PostgresStore {
             searches,
             handle,
             dial,
+            members,
             arrived,
             look_every: options.look_every,
             thread: Some(thread),
@@ -226,8 +231,18 @@ impl Store for PostgresStore {
         self.pool.ask(move |reader| async move { reader.load(&process).await })
     }
 
-    fn inbox(&self, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>> {
-        self.pool.ask(move |reader| async move { reader.inbox(after, limit).await })
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn turn(&self, turn: NodeTurn) -> Reply<'_, Membership> {
+        let members = Arc::clone(&self.members);
+        let turning = self.handle.spawn(async move { members.turn(turn).await });
+        Box::pin(async move { turning.await.map_err(|_| StoreError::Unavailable("the store is closed".into()))? })
+    }
+
+    fn inbox(&self, of: Partitions, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>> {
+        self.pool.ask(move |reader| async move { reader.inbox(of, after, limit).await })
     }
 
     fn arrivals(&self) -> Reply<'_, ()> {
@@ -239,13 +254,13 @@ impl Store for PostgresStore {
         Box::pin(async move { waiting.await.map_err(|_| StoreError::Unavailable("the store is closed".into())) })
     }
 
-    fn due_effects(&self, system: &str, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueEffect>> {
+    fn due_effects(&self, of: Partitions, system: &str, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueEffect>> {
         let system = system.to_owned();
-        self.pool.ask(move |reader| async move { reader.due_effects(&system, before, limit).await })
+        self.pool.ask(move |reader| async move { reader.due_effects(of, &system, before, limit).await })
     }
 
-    fn due_timers(&self, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueTimer>> {
-        self.pool.ask(move |reader| async move { reader.due_timers(before, limit).await })
+    fn due_timers(&self, of: Partitions, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueTimer>> {
+        self.pool.ask(move |reader| async move { reader.due_timers(of, before, limit).await })
     }
 
     fn payload(&self, process: &ProcessKey, hash: &PayloadHash) -> Reply<'_, Option<Arc<[u8]>>> {

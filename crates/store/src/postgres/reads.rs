@@ -16,7 +16,8 @@ use super::{
     },
 };
 use crate::{
-    DueEffect, DueTimer, EffectRow, ExceptionRow, IdentityRow, InboxId, InboxRow, Loaded, PayloadHash, ProcessKey, StoreError,
+    DueEffect, DueTimer, EffectRow, ExceptionRow, IdentityRow, InboxId, InboxRow, Loaded, Partitions, PayloadHash, ProcessKey,
+    StoreError,
     vault::{KeyRow, Place, SubjectKey, key_no},
 };
 use crossdock_canonical::Timestamp;
@@ -53,8 +54,18 @@ impl Reader {
                  JOIN process_state s ON s.no = k.no WHERE k.kind = $1 AND k.key = $2"
             );
             let values: Values<'_> = &[&kind, &key];
-            let (erased, row, belongings) =
-                tokio::join!(self.ask(Erasures::SQL, seen), self.ask_opt(row_sql, values), self.belongings(process));
+            let doubtful_sql = statement!(
+                "SELECT e.no FROM effect e JOIN lease l ON l.partition = $3 WHERE e.process_no = {OF_PROCESS} AND e.state = 0
+                 AND (e.epoch IS NULL OR e.epoch < l.doubt_before)"
+            );
+            let partition = i16::try_from(process.partition()).unwrap_or(i16::MAX);
+            let of: Values<'_> = &[&kind, &key, &partition];
+            let (erased, row, belongings, doubtful) = tokio::join!(
+                self.ask(Erasures::SQL, seen),
+                self.ask_opt(row_sql, values),
+                self.belongings(process),
+                self.ask(doubtful_sql, of)
+            );
             self.erasures.heed(&erased?)?;
             let (Some(found), belongings) = (row?, belongings?) else { return Ok(None) };
             let row = process_row(&found, 1)?;
@@ -63,7 +74,8 @@ impl Reader {
                 None => None,
             };
             let Belongings { effects, timers, exceptions, identities } = belongings;
-            Ok(Some(Loaded { version: unsigned(&found, 0)?, row, document, effects, timers, exceptions, identities }))
+            let doubtful = Some(all(&doubtful?, |row| unsigned(row, 0))?);
+            Ok(Some(Loaded { version: unsigned(&found, 0)?, row, document, effects, timers, exceptions, identities, doubtful }))
         })
         .await
     }
@@ -152,18 +164,19 @@ impl Reader {
         self.erasures.vault.open_fetched(keys.destructions, place, sealed, |no| Ok::<_, StoreError>(keys.rows.get(&no).cloned()))
     }
 
-    pub(super) async fn inbox(&self, after: InboxId, limit: usize) -> Result<Vec<InboxRow>, StoreError> {
+    pub(super) async fn inbox(&self, of: Partitions, after: InboxId, limit: usize) -> Result<Vec<InboxRow>, StoreError> {
         const LAST: &str = "SELECT last_value FROM inbox_no";
         const FLOOR: &str = "SELECT min(((classid::int8 & 65535) << 32) | objid::int8) FROM pg_locks
             WHERE locktype = 'advisory' AND objsubid = 1 AND classid::int8 >> 16 = 17262
             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
         const WAITING: &str = "SELECT i.id, i.to_system, i.to_kind, i.to_key, i.source, i.message_id, i.kind, i.actor, i.subject,
                 i.at, i.body
-            FROM pending w JOIN inbox i ON i.id = w.id WHERE w.id > $1 ORDER BY w.id LIMIT $2";
+            FROM pending w JOIN inbox i ON i.id = w.id
+            WHERE w.id > $1 AND (w.partition IS NULL OR get_bit($3::bytea, w.partition) = 1) ORDER BY w.id LIMIT $2";
         // Prepared before, so that each is sent as soon as it is polled: their order matters, see the head of this file.
         self.ready(&[Erasures::SQL, LAST, FLOOR, WAITING]).await?;
-        let (seen, limit) = (self.erasures.seen(), rows_max(limit));
-        let (seen, from): (Values<'_>, Values<'_>) = (&[&seen], &[&after.0, &limit]);
+        let (seen, limit, of) = (self.erasures.seen(), rows_max(limit), of.to_bytes());
+        let (seen, from): (Values<'_>, Values<'_>) = (&[&seen], &[&after.0, &limit, &of]);
         let (erased, last, floor, waiting) = tokio::join!(
             biased;
             self.ask(Erasures::SQL, seen),
@@ -205,7 +218,13 @@ impl Reader {
     }
 
     /// Class by class, most urgent first: the index then shows nothing that is not due, however much waits for later.
-    pub(super) async fn due_effects(&self, system: &str, before: Timestamp, limit: usize) -> Result<Vec<DueEffect>, StoreError> {
+    pub(super) async fn due_effects(
+        &self,
+        of: Partitions,
+        system: &str,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<DueEffect>, StoreError> {
         let rows = self
             .ask(
                 "WITH RECURSIVE classes (class) AS (
@@ -216,9 +235,10 @@ impl Reader {
                  SELECT p.kind, p.key, e.no, e.class, e.due FROM classes c
                  CROSS JOIN LATERAL (
                      SELECT process_no, no, class, due FROM effect
-                     WHERE state < 4 AND system = $1 AND class = c.class AND due <= $2 ORDER BY due LIMIT $3) e
+                     WHERE state < 4 AND system = $1 AND class = c.class AND due <= $2
+                     AND (partition IS NULL OR get_bit($4::bytea, partition) = 1) ORDER BY due LIMIT $3) e
                  JOIN process p ON p.no = e.process_no ORDER BY e.class, e.due LIMIT $3",
-                &[&system, &before.0, &rows_max(limit)],
+                &[&system, &before.0, &rows_max(limit), &of.to_bytes()],
             )
             .await?;
         all(&rows, |row| {
@@ -226,12 +246,12 @@ impl Reader {
         })
     }
 
-    pub(super) async fn due_timers(&self, before: Timestamp, limit: usize) -> Result<Vec<DueTimer>, StoreError> {
+    pub(super) async fn due_timers(&self, of: Partitions, before: Timestamp, limit: usize) -> Result<Vec<DueTimer>, StoreError> {
         let rows = self
             .ask(
                 "SELECT p.kind, p.key, t.name, t.due FROM timer t JOIN process p ON p.no = t.process_no
-                 WHERE t.due <= $1 ORDER BY t.due LIMIT $2",
-                &[&before.0, &rows_max(limit)],
+                 WHERE t.due <= $1 AND (t.partition IS NULL OR get_bit($3::bytea, t.partition) = 1) ORDER BY t.due LIMIT $2",
+                &[&before.0, &rows_max(limit), &of.to_bytes()],
             )
             .await?;
         all(&rows, |row| Ok(DueTimer { process: process_key(row, 0)?, name: text(row, 2)?, due: time(row, 3)? }))

@@ -18,8 +18,8 @@ pub use options::{Durability, Options};
 
 use crate::{
     Accepted, AuditRow, AuditVerdict, Committed, Counts, CursorWrite, DueEffect, DueTimer, ExceptionQuery, ExceptionView,
-    InboxId, InboxRow, Intake, JournalRow, Lease, Loaded, PARTITIONS, PayloadHash, ProcessDetail, ProcessKey, ProcessQuery,
-    ProcessView, ReadStore, Reply, Store, StoreError, Transition, TransitionId,
+    InboxId, InboxRow, Intake, JournalRow, Lease, Loaded, PARTITIONS, Partitions, PayloadHash, ProcessDetail, ProcessKey,
+    ProcessQuery, ProcessView, ReadStore, Reply, Store, StoreError, Transition, TransitionId,
     request::{Answer, Op, Request, SealedIntake, SealedTransition},
     vault::Vault,
 };
@@ -176,16 +176,16 @@ impl Store for SqliteStore {
         self.read(move |reader| reader.load(&process))
     }
 
-    fn inbox(&self, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>> {
+    fn inbox(&self, _of: Partitions, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>> {
         self.read(move |reader| reader.inbox(after, limit))
     }
 
-    fn due_effects(&self, system: &str, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueEffect>> {
+    fn due_effects(&self, _of: Partitions, system: &str, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueEffect>> {
         let system = system.to_owned();
         self.read(move |reader| reader.due_effects(&system, before, limit))
     }
 
-    fn due_timers(&self, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueTimer>> {
+    fn due_timers(&self, _of: Partitions, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueTimer>> {
         self.read(move |reader| reader.due_timers(before, limit))
     }
 

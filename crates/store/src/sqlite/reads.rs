@@ -33,6 +33,7 @@ impl Reader {
             None => None,
         };
         Ok(Some(Loaded {
+            doubtful: None,
             version,
             row,
             document,

@@ -5,6 +5,7 @@ mod cluster;
 mod conformance;
 mod crash;
 mod folder;
+mod members;
 mod orders;
 mod postgres;
 mod postgres_nodes;

@@ -1,8 +1,9 @@
 //! Orders as the tests of the stores on disk write them.
 
-use crossdock_canonical::{SystemName, Timestamp};
+use crossdock_canonical::{Operation, SystemName, Timestamp};
 use crossdock_store::{
-    Addressee, Intake, Payload, PayloadHash, Priority, ProcessKey, ProcessRow, SummaryRow, Transition, TransitionId,
+    Addressee, EffectRow, EffectState, Intake, Payload, PayloadHash, Priority, ProcessKey, ProcessRow, SummaryRow, Transition,
+    TransitionId,
 };
 use std::sync::Arc;
 
@@ -54,5 +55,26 @@ pub(crate) fn step(number: u64, version: u64, epoch: u64) -> Transition {
         messages: Vec::new(),
         identities: Vec::new(),
         payloads: if version == 0 { vec![Payload { hash, bytes: Arc::from(document) }] } else { Vec::new() },
+    }
+}
+
+/// One that is to be sent to the ERP.
+pub(crate) fn effect() -> EffectRow {
+    EffectRow {
+        no: 1,
+        step: Arc::from("book"),
+        intent: Arc::from("order"),
+        system: SystemName::new("erp"),
+        operation: Operation::ALL[0],
+        generation: 1,
+        key: Arc::from("ab".repeat(16)),
+        state: EffectState::Pending,
+        class: 3,
+        due: Some(Timestamp(5)),
+        attempts: 0,
+        deadline: Timestamp(60),
+        made_at: Timestamp(1),
+        request: None,
+        last: Arc::from(""),
     }
 }

@@ -6,8 +6,8 @@ use crate::{
 };
 use crossdock_canonical::{Duration, Timestamp};
 use crossdock_store::{
-    Accepted, Addressee, AuditVerdict, InboxId, Intake, KeySource, Options, ReadStore, SqliteStore, Store, StoreError,
-    Transition, conformance::wait,
+    Accepted, Addressee, AuditVerdict, InboxId, Intake, KeySource, Options, Partitions, ReadStore, SqliteStore, Store,
+    StoreError, Transition, conformance::wait,
 };
 use rusqlite::Connection;
 
@@ -46,8 +46,8 @@ fn everything_is_there_after_reopening() {
     assert_eq!(wait(store.stream("now", 1)).expect("reads").1, cursor);
     let read = wait(store.load(&order(1))).expect("reads").expect("is there");
     assert_eq!((read.version, read.document.as_deref()), (4_200, Some(&b"the document of Erika Mustermann"[..])));
-    assert_eq!(wait(store.due_timers(Timestamp(5_000), 9)).expect("reads").len(), 1);
-    let waiting = wait(store.inbox(InboxId::default(), 9)).expect("reads");
+    assert_eq!(wait(store.due_timers(Partitions::ALL, Timestamp(5_000), 9)).expect("reads").len(), 1);
+    let waiting = wait(store.inbox(Partitions::ALL, InboxId::default(), 9)).expect("reads");
     assert_eq!(&*waiting[1].body, b"order 3 of Erika Mustermann");
     assert_eq!(wait(store.accept(vec![placed(2)], None)), Ok(vec![Accepted::Duplicate]));
     let Ok([Accepted::Stored(next)]) =
@@ -208,7 +208,7 @@ fn retention_takes_what_is_past_it_and_nothing_else() {
     assert_eq!(wait(store.sweep(Timestamp(12_001), Timestamp(50_000), 100)), Ok(2), "a payload and a folded message");
     let document = |number| wait(store.load(&order(number))).expect("reads").expect("is there").document;
     assert_eq!((document(1), document(3).is_some()), (None, true));
-    let waiting = wait(store.inbox(InboxId::default(), 9)).expect("reads");
+    let waiting = wait(store.inbox(Partitions::ALL, InboxId::default(), 9)).expect("reads");
     assert_eq!(waiting.iter().map(|row| row.id).collect::<Vec<_>>(), [InboxId(2)], "what waits is never swept");
     assert_eq!(wait(store.accept(vec![placed(1)], None)), Ok(vec![Accepted::Duplicate]), "and what went is remembered");
     let remembered = Intake { to: Addressee::Process(order(77)), ..placed(1) };

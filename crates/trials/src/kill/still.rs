@@ -4,8 +4,8 @@
 
 use crossdock_canonical::Timestamp;
 use crossdock_store::{
-    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxRow, Intake, Lease, Loaded, PayloadHash, ProcessKey,
-    Reply, SqliteStore, Store, Transition, TransitionId, conformance::wait,
+    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxRow, Intake, Lease, Loaded, Partitions, PayloadHash,
+    ProcessKey, Reply, SqliteStore, Store, Transition, TransitionId, conformance::wait,
 };
 use std::{future::ready, sync::Arc};
 
@@ -26,9 +26,9 @@ impl Store for Still {
         fn was_committed(process: &ProcessKey, transition: TransitionId) -> Option<Committed>;
         fn lease(node: &str, now: Timestamp) -> Vec<Lease>;
         fn load(process: &ProcessKey) -> Option<Loaded>;
-        fn inbox(after: InboxId, limit: usize) -> Vec<InboxRow>;
-        fn due_effects(system: &str, before: Timestamp, limit: usize) -> Vec<DueEffect>;
-        fn due_timers(before: Timestamp, limit: usize) -> Vec<DueTimer>;
+        fn inbox(of: Partitions, after: InboxId, limit: usize) -> Vec<InboxRow>;
+        fn due_effects(of: Partitions, system: &str, before: Timestamp, limit: usize) -> Vec<DueEffect>;
+        fn due_timers(of: Partitions, before: Timestamp, limit: usize) -> Vec<DueTimer>;
         fn payload(process: &ProcessKey, hash: &PayloadHash) -> Option<Arc<[u8]>>;
         fn resolve(system: &str, kind: &str, theirs: &str) -> Option<ProcessKey>;
         fn cursor(name: &str) -> Option<Vec<u8>>;

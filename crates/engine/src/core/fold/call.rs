@@ -1,7 +1,7 @@
 //! Calls: whether a due effect is sent, asked after, given up or left to a person, and with which bytes.
 
 use super::super::{
-    Core, Output,
+    Core, Fetch, Output,
     dispatch::{Job, JobKind},
     lane::{Lane, Memory},
     record::{Heard, Record},
@@ -45,7 +45,7 @@ impl Core {
             self.dispatcher.release(system, now);
             return None;
         };
-        let go = match self.how_to_call(memory, &effect, now) {
+        let go = match self.how_to_call(process, memory, &effect, now) {
             // Asked without what was asked for, a system would tell of something else.
             Go::Call(JobKind::Probe) if self.args_of(process, memory, &effect).is_none() => Go::Park,
             Go::Call(JobKind::Audit) if self.args_of(process, memory, &effect).is_none() => Go::Nothing,
@@ -85,7 +85,10 @@ impl Core {
         let memory = self.memory(lane);
         match (memory.requests.get(&no).cloned(), effect.request) {
             (Some(bytes), _) => self.send_now(process, memory, &effect, kind, bytes, out),
-            (None, Some(hash)) => out.push(Output::LoadRequest { process: process.clone(), no, hash }),
+            (None, Some(hash)) => {
+                let (system, epoch) = (system.clone(), self.tenure.epoch(process.partition()));
+                out.push(Output::LoadRequest(Fetch { process: process.clone(), system, no, epoch, hash }));
+            }
             (None, None) => self.send_now(process, memory, &effect, kind, Arc::from([]), out),
         }
         None
@@ -116,7 +119,7 @@ impl Core {
     }
 
     /// Whether a due effect is sent or asked after.
-    fn how_to_call(&self, memory: &Memory, effect: &EffectRow, now: Timestamp) -> Go {
+    fn how_to_call(&self, process: &ProcessKey, memory: &Memory, effect: &EffectRow, now: Timestamp) -> Go {
         let capability = self.wiring.systems.get(&effect.system).and_then(|s| s.connector.capability(effect.operation));
         let Some(capability) = capability else { return Go::Park };
         let key_lives = capability.key_lifetime_ms.is_none_or(|ms| (now - effect.made_at).0 < ms);
@@ -131,10 +134,10 @@ impl Core {
         let resend = if called_off && !in_part { Go::Park } else { resend };
         match effect.state {
             EffectState::Pending if called_off && !doubtful && !in_part => Go::Withdraw,
-            // It may have been sent by the former run. The same key does no harm; else it is asked, once it must be visible.
+            // It may have been sent by the former owner. The same key does no harm; else it is asked, once it must be visible.
             EffectState::Pending if doubtful && same_key => resend,
             EffectState::Pending if doubtful && capability.probes => {
-                let visible = self.started_at + Duration(capability.settling_ms);
+                let visible = self.tenure.since(process.partition()) + Duration(capability.settling_ms);
                 if now < visible { Go::Wait(visible) } else { Go::Call(JobKind::Probe) }
             }
             EffectState::Pending if effect.attempts > 0 && !key_lives && capability.probes => Go::Call(JobKind::Probe),
@@ -202,7 +205,8 @@ impl Core {
             self.args_of(process, memory, effect).unwrap_or_default(),
             memory.document.clone(),
         );
-        let job = Job { process: process.clone(), no: effect.no, generation: effect.generation, kind, call, prepared };
+        let epoch = self.tenure.epoch(process.partition());
+        let job = Job { process: process.clone(), no: effect.no, generation: effect.generation, epoch, kind, call, prepared };
         out.push(Output::Send(Box::new(job)));
     }
 
@@ -211,13 +215,14 @@ impl Core {
         &mut self,
         process: &ProcessKey,
         lane: &mut Lane,
-        no: u32,
+        fetch: &Fetch,
         bytes: &Result<Option<Arc<[u8]>>, crossdock_store::StoreError>,
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
+        let no = fetch.no;
         let Some(system) = lane.in_flight.get(&no).cloned() else { return };
-        let effect = self.memory(lane).effect(no).cloned();
+        let effect = self.memory(lane).effect(no).filter(|effect| effect.request == Some(fetch.hash)).cloned();
         let (Some(effect), Ok(Some(bytes))) = (effect, bytes) else {
             // The store is away, or the request's subject was erased: look again later.
             lane.in_flight.remove(&no);
@@ -231,7 +236,7 @@ impl Core {
             memory.requests.insert(no, bytes.clone());
         }
         let memory = self.memory(lane);
-        if let Go::Call(kind) = self.how_to_call(memory, &effect, now) {
+        if let Go::Call(kind) = self.how_to_call(process, memory, &effect, now) {
             self.send_now(process, memory, &effect, kind, bytes.clone(), out);
         } else {
             lane.in_flight.remove(&no);

@@ -4,7 +4,7 @@ use super::super::{
     Core, Output, dispatch,
     lane::{Block, Lane, Memory, Work},
     plan,
-    record::{Heard, HubMessage, Record},
+    record::{CONFLICT, Heard, HubMessage, Record},
 };
 use super::{Draft, PIN_WAITS_MAX, POISON, TAKEN, begin_born, begin_plain, refused};
 use crate::HubError;
@@ -131,7 +131,7 @@ impl Core {
         };
         out.push(Output::Load(asker));
         out.push(Output::Load(process.clone()));
-        lane.read_first(Work::Inbox(row.clone()));
+        self.read_first(process, lane, Work::Inbox(row.clone()));
         None
     }
 
@@ -373,7 +373,7 @@ impl Core {
             None => {
                 let memory = self.memory(lane);
                 let mut draft = self.draft(process, memory, &row.actor, format!("message {} (nothing new)", row.kind), now);
-                let heard = Heard { kind: "message", name: &row.kind, from: row.source.as_str(), payload: None };
+                let heard = Heard { kind: "message", name: &row.kind, from: row.source.as_str(), ..Heard::default() };
                 draft.write_record(Record { heard, ..Record::default() });
                 draft
             }
@@ -399,9 +399,10 @@ fn close(mut draft: Draft, command: &Command<'_>, answer: Result<Answer, HubErro
     let reason = command.body.get("reason").as_str().unwrap_or_default();
     let told = match &answer {
         Ok(answer) => answer.clone(),
-        Err(error) => Answer::Refused { code: "conflict".into(), text: error.to_string() },
+        Err(error) => Answer::Refused { code: CONFLICT.into(), text: error.to_string() },
     };
-    let heard = Heard { kind: "command", name: command.name, from: &command.row.actor, payload: None };
+    let row = Some(command.row.id.0);
+    let heard = Heard { kind: "command", name: command.name, from: &command.row.actor, payload: None, row };
     draft.write_record(Record { heard, answer: Some(&told), reason, ..Record::default() });
     draft.answer = Some((command.row.id, answer));
     let _ = command.key;

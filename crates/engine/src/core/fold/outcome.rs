@@ -330,6 +330,7 @@ impl Core {
             name: &effect.step,
             from: system_name(&effect.system),
             payload: None,
+            ..Heard::default()
         };
         draft.write_record(Record { heard, attempt, ..Record::default() });
     }
@@ -338,7 +339,7 @@ impl Core {
     pub(super) fn note_health(&mut self, ended: &Ended, now: Timestamp) {
         let outcome = match &ended.end {
             // It was asked about the past, perhaps without what it takes to ask: says nothing of the system.
-            End::Audit(Probe::Unclear(_)) => {
+            End::Audit(Probe::Unclear(_)) | End::NotSent => {
                 self.dispatcher.answered(&ended.system, Answered::Nothing, ended.took, "", now);
                 return;
             }

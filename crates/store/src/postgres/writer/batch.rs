@@ -73,16 +73,16 @@ batch!(Effects of Effect<'g> into "effect" {
     process_no "int8": i64, no "int8": i64, step "text": &'g str, intent "text": &'g str, system "text": &'g str,
     operation "text": &'g str, generation "int8": i64, key "bytea": Vec<u8>, state "int2": i16, class "int2": i16,
     due "int8": Option<i64>, attempts "int8": i64, deadline "int8": i64, made_at "int8": i64, request "bytea": Option<&'g [u8]>,
-    last "text": &'g str }
+    last "text": &'g str, partition "int2": i16, epoch "int8": i64 }
     "ON CONFLICT (process_no, no) DO UPDATE SET system = excluded.system, operation = excluded.operation,
     generation = excluded.generation, key = excluded.key, state = excluded.state, class = excluded.class, due = excluded.due,
     attempts = excluded.attempts, deadline = excluded.deadline, made_at = excluded.made_at, request = excluded.request,
-    last = excluded.last
+    last = excluded.last, partition = excluded.partition, epoch = excluded.epoch
     WHERE effect.step = excluded.step AND effect.intent = excluded.intent AND (effect.generation < excluded.generation
     OR effect.generation = excluded.generation AND effect.key = excluded.key)");
 
-batch!(Timers of Timer<'g> into "timer" { process_no "int8": i64, name "text": &'g str, due "int8": i64 }
-    "ON CONFLICT (process_no, name) DO UPDATE SET due = excluded.due");
+batch!(Timers of Timer<'g> into "timer" { process_no "int8": i64, name "text": &'g str, due "int8": i64, partition "int2": i16 }
+    "ON CONFLICT (process_no, name) DO UPDATE SET due = excluded.due, partition = excluded.partition");
 
 batch!(Exceptions of Exception<'g> into "exception" {
     process_no "int8": i64, name "text": &'g str, class "text": &'g str, step "text": &'g str, intent "text": &'g str,

@@ -244,7 +244,8 @@ impl Writer {
         let (leases, kinds_keys): (Values<'_>, Values<'_>) = (&[partitions], &[&questions.kinds, &questions.keys]);
         let ids: Values<'_> = &[&questions.sources, &questions.ids];
         // In this order: erasures are read when none can be under way any more, processes when their partitions are locked.
-        let (begun, floor, erased, tails, numbers, processes, dedups, own) = tokio::join!(
+        let cursors: Values<'_> = &[&questions.cursors];
+        let (begun, floor, erased, tails, numbers, processes, dedups, cursors, own) = tokio::join!(
             biased;
             client.batch_execute("BEGIN"),
             client.query(&sql.group_begin, &[]),
@@ -253,6 +254,7 @@ impl Writer {
             client.query(&sql.draw, drawn),
             some(!questions.kinds.is_empty(), client.query(&sql.find_processes, kinds_keys)),
             some(!questions.ids.is_empty(), client.query(&sql.find_dedups, ids)),
+            some(!questions.cursors.is_empty(), client.query(&sql.find_cursors, cursors)),
             some(questions.audits, client.query(&sql.own_rows, &[])),
         );
         begun?;
@@ -271,6 +273,9 @@ impl Writer {
         }
         for row in &dedups? {
             found.seen.insert(questions.message(row.try_get(0)?), row.try_get(1)?);
+        }
+        for row in &cursors? {
+            found.cursors.insert(row.try_get(0)?, row.try_get(1)?);
         }
         if let Some(row) = own?.first() {
             found.own = OwnRows::read(row.try_get(0)?);

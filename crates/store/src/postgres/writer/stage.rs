@@ -43,15 +43,22 @@ pub(super) struct Questions<'g> {
     pub(super) ids: Vec<Vec<u8>>,
     messages: Vec<&'g SystemName>,
     pub(super) audits: bool,
+    /// Cursors that are written only if nobody moved them.
+    pub(super) cursors: Vec<&'g str>,
 }
 
 impl<'g> Questions<'g> {
     pub(super) fn of(group: &'g [Request]) -> Self {
         let mut asked = Self::default();
         let (mut partitions, mut processes, mut messages) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+        let mut writes: Vec<&CursorWrite> = Vec::new();
         for request in group {
             match &request.op {
-                Op::Accept { rows, .. } => messages.extend(rows),
+                Op::Accept { rows, cursor } => {
+                    messages.extend(rows);
+                    writes.extend(cursor);
+                }
+                Op::SetCursor(write) => writes.push(write),
                 Op::Commit(sealed) => {
                     partitions.insert(i16::try_from(sealed.partition).unwrap_or(i16::MAX));
                     processes.insert(&sealed.plain.process);
@@ -79,6 +86,10 @@ impl<'g> Questions<'g> {
                 asked.ids.push(dedup_id(id));
                 asked.messages.push(&intake.source);
             }
+        }
+        if writes.iter().any(|write| write.seen.is_some()) {
+            // All that it writes, in one order, so that two groups never wait for each other crosswise.
+            asked.cursors = writes.iter().map(|write| &*write.name).collect::<BTreeSet<_>>().into_iter().collect();
         }
         asked.partitions = partitions.into_iter().collect();
         for process in processes {
@@ -156,6 +167,7 @@ pub(super) struct Found {
     /// Message ids taken, with the number of the first message.
     pub(super) seen: HashMap<Seen, i64>,
     pub(super) own: OwnRows,
+    pub(super) cursors: HashMap<String, Vec<u8>>,
     /// Lowest last.
     numbers: [Vec<i64>; 3],
 }
@@ -240,6 +252,9 @@ impl<'g> Stage<'g> {
             return Ok(Err(StoreError::Unavailable("the subject was erased while this was on its way; send it again".into())));
         }
         match op {
+            Op::Accept { cursor: Some(cursor), .. } | Op::SetCursor(cursor) if !self.follows(cursor) => {
+                Ok(Err(StoreError::Constraint(CursorWrite::MOVED_ON.into())))
+            }
             Op::Accept { rows, cursor } => self.accept(rows, cursor.as_ref()).map(Ok),
             Op::Commit(sealed) => self.transition(sealed),
             Op::SetCursor(write) => {
@@ -255,6 +270,11 @@ impl<'g> Stage<'g> {
                 Ok(Err(StoreError::Damaged("what is written alone was put into a group".into())))
             }
         }
+    }
+
+    fn follows(&self, write: &CursorWrite) -> bool {
+        let stored = self.found.cursors.get(&*write.name).map(Vec::as_slice);
+        write.follows(self.rows.cursors.get(&*write.name).copied().or(stored))
     }
 
     fn accept(&mut self, rows: &'g [SealedIntake], cursor: Option<&'g CursorWrite>) -> Result<Answer, Failure> {
@@ -346,8 +366,8 @@ impl<'g> Stage<'g> {
                 Taken::Seen(id) => id.unwrap_or_default(),
             });
         }
-        self.effects(known.no, &plain.effects)?;
-        self.timers_and_exceptions(known.no, plain);
+        self.effects((known.no, partition, plain.epoch.cast_signed()), &plain.effects)?;
+        self.timers_and_exceptions((known.no, partition), plain);
         let named =
             plain.identities.iter().map(|identity| ((identity.system.as_str(), &identity.kind, &identity.theirs), identity));
         for identity in named.collect::<BTreeMap<_, _>>().into_values() {
@@ -454,7 +474,7 @@ impl<'g> Stage<'g> {
         Ok(())
     }
 
-    fn effects(&mut self, process_no: i64, effects: &'g [EffectRow]) -> Result<(), Failure> {
+    fn effects(&mut self, (process_no, partition, epoch): (i64, i16, i64), effects: &'g [EffectRow]) -> Result<(), Failure> {
         let mut last: BTreeMap<u32, &EffectRow> = BTreeMap::new();
         for effect in effects {
             // A statement writes a row once. What is written twice in one transition must follow from itself as from what is stored.
@@ -485,17 +505,19 @@ impl<'g> Stage<'g> {
                 made_at: effect.made_at.0,
                 request: effect.request.as_ref().map(|hash| &hash.0[..]),
                 last: &effect.last,
+                partition,
+                epoch,
             });
         }
         Ok(())
     }
 
-    fn timers_and_exceptions(&mut self, process_no: i64, plain: &'g Transition) {
+    fn timers_and_exceptions(&mut self, (process_no, partition): (i64, i16), plain: &'g Transition) {
         // The last word on each name counts.
         let timers: BTreeMap<&str, Option<Timestamp>> = plain.timers.iter().map(|(name, due)| (&**name, *due)).collect();
         for (name, due) in timers {
             match due {
-                Some(due) => self.rows.timers.push(Timer { process_no, name, due: due.0 }),
+                Some(due) => self.rows.timers.push(Timer { process_no, name, due: due.0, partition }),
                 None => {
                     self.rows.cancelled_timers.0.push(process_no);
                     self.rows.cancelled_timers.1.push(name);

@@ -33,6 +33,8 @@ statements! {
     find_dedups: "SELECT u.place, d.inbox FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY u (source, id, place)
         JOIN dedup d ON d.source = u.source AND d.id = u.id";
 
+    find_cursors: "SELECT name, body FROM cursor WHERE name = ANY ($1) ORDER BY name FOR NO KEY UPDATE";
+
     keys: Keys::sql();
     dedups: Dedups::sql();
     process_keys: ProcessKeys::sql();
@@ -67,7 +69,7 @@ statements! {
             WHERE c.depth < 64 AND c.transition <> $3)
         SELECT version, messages FROM chain WHERE transition = $3";
     lock_all_leases: "SELECT FROM lease ORDER BY partition FOR NO KEY UPDATE";
-    take_leases: "UPDATE lease SET epoch = epoch + 1, node = $1, taken_at = $2 RETURNING partition, epoch";
+    take_leases: "UPDATE lease SET epoch = epoch + 1, doubt_before = epoch + 1, node = $1, taken_at = $2 RETURNING partition, epoch";
     beat: "INSERT INTO node (name, beat, seen_at) VALUES ($1, 1, $2)
         ON CONFLICT (name) DO UPDATE SET beat = node.beat + 1, seen_at = excluded.seen_at";
     /// Waits for the groups under way, and keeps new ones waiting: see `group_begin`.

@@ -1,0 +1,174 @@
+//! What this node knows of its standing among the nodes: which partitions are its own, how fresh that knowledge is, and who else is
+//! there. Read by whoever sends, polls or answers people; written by `turns` alone.
+
+use super::clock::Stopwatch;
+use crate::{NodeView, core::BreakerState};
+use crossdock_canonical::{Duration, SystemName, Timestamp};
+use crossdock_store::{Partitions, ProcessKey};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+/// How a node takes part.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// For people.
+    pub name: Arc<str>,
+    /// Makes the name unique: no two processes ever share both, or each would believe the other's leases to be its own.
+    pub run: Arc<str>,
+    /// Where its surfaces listen; for people.
+    pub address: Arc<str>,
+    /// A heartbeat that stands still for so long is a node that is gone. Beats come four times as often.
+    pub lease: Duration,
+}
+
+impl Default for NodeOptions {
+    fn default() -> Self {
+        Self { name: "hub".into(), run: "".into(), address: "".into(), lease: Duration::seconds(1) }
+    }
+}
+
+impl NodeOptions {
+    /// As the store knows it.
+    pub(super) fn id(&self) -> Arc<str> {
+        if self.run.is_empty() { self.name.clone() } else { format!("{}/{}", self.name, self.run).into() }
+    }
+}
+
+/// What a node tells the others with each heartbeat. Fields are only ever added: nodes of two versions run side by side.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct About {
+    pub name: String,
+    pub address: String,
+    pub version: String,
+    pub started_at: i64,
+    /// It is about to go: nothing more is for it.
+    pub leaving: bool,
+    /// Calls under way.
+    pub in_flight: u32,
+    /// Breakers that its own calls opened.
+    pub breakers: BTreeMap<SystemName, BreakerState>,
+    /// What people asked of all nodes at this one, and when it was asked last: `resume/SYSTEM`, `reconcile/MARKET`.
+    pub asked: BTreeMap<String, i64>,
+}
+
+pub(super) struct Standing {
+    shared: bool,
+    lease: Duration,
+    since_start: Stopwatch,
+    owned: RwLock<Partitions>,
+    /// When the last turn began that showed it, by the monotonic clock.
+    checked: AtomicI64,
+    about: Mutex<About>,
+    views: RwLock<Vec<NodeView>>,
+}
+
+impl Standing {
+    pub fn new(node: &NodeOptions, shared: bool, now: Timestamp) -> Self {
+        let about = About {
+            name: node.name.to_string(),
+            address: node.address.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: now.0,
+            ..About::default()
+        };
+        Self {
+            shared,
+            lease: node.lease,
+            since_start: Stopwatch::start(),
+            owned: RwLock::new(if shared { Partitions::NONE } else { Partitions::ALL }),
+            checked: AtomicI64::new(i64::MIN / 2),
+            about: Mutex::new(about),
+            views: RwLock::default(),
+        }
+    }
+
+    pub fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Milliseconds of the monotonic clock.
+    pub fn mono(&self) -> i64 {
+        self.since_start.elapsed().0
+    }
+
+    /// Whether nobody can have taken this partition: the store said so less than a lease ago.
+    pub fn is_sure_of(&self, partition: u16) -> bool {
+        !self.shared
+            || (self.mono() - self.checked.load(Ordering::Acquire) < self.lease.0
+                && self.owned.read().unwrap_or_else(PoisonError::into_inner).contains(partition))
+    }
+
+    /// Whether what is done once over all nodes is done here: by the owner of the partition that its name falls into.
+    pub fn is_in_charge_of(&self, name: &str) -> bool {
+        self.is_sure_of(ProcessKey::new("job", name).partition())
+    }
+
+    pub fn owns(&self, process: &ProcessKey) -> bool {
+        !self.shared || self.owned.read().unwrap_or_else(PoisonError::into_inner).holds(process)
+    }
+
+    pub fn set_owned(&self, owned: Partitions) {
+        *self.owned.write().unwrap_or_else(PoisonError::into_inner) = owned;
+    }
+
+    pub fn set_checked(&self, began: i64) {
+        self.checked.store(began, Ordering::Release);
+    }
+
+    pub fn about(&self) -> MutexGuard<'_, About> {
+        self.about.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something was asked here that all nodes shall do.
+    pub fn ask_all(&self, what: String, now: Timestamp) {
+        // Twice within a millisecond is once.
+        self.about().asked.insert(what, now.0);
+    }
+
+    /// A breaker of this node changed.
+    pub fn tell(&self, system: &SystemName, state: &BreakerState) {
+        let mut about = self.about();
+        match state {
+            BreakerState::Open { .. } | BreakerState::Misconfigured { .. } => {
+                about.breakers.insert(system.clone(), state.clone());
+            }
+            BreakerState::HalfOpen { .. } => {}
+            BreakerState::Closed => drop(about.breakers.remove(system)),
+        }
+    }
+
+    pub fn views(&self) -> Vec<NodeView> {
+        self.views.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set_views(&self, views: Vec<NodeView>) {
+        *self.views.write().unwrap_or_else(PoisonError::into_inner) = views;
+    }
+}
+
+/// Leave for a call to go out, asked for at the last moment before its bytes do.
+pub(super) struct Leave<'s> {
+    of: Option<(&'s Standing, u16)>,
+}
+
+impl Leave<'static> {
+    /// Always granted: what leaves can be recognized as a repeat, or changes nothing.
+    pub const GRANTED: Self = Self { of: None };
+}
+
+impl<'s> Leave<'s> {
+    pub fn while_sure(standing: &'s Standing, partition: u16) -> Self {
+        Self { of: Some((standing, partition)) }
+    }
+
+    pub fn is_granted(&self) -> bool {
+        self.of.is_none_or(|(standing, partition)| standing.is_sure_of(partition))
+    }
+}

@@ -12,9 +12,10 @@ use crossdock_engine::{
     shell::{
         Options, Running,
         clock::{self, Clock},
+        standing::NodeOptions,
     },
 };
-use crossdock_landscape::{Landscape, StoreConfig};
+use crossdock_landscape::{Landscape, Retention, StoreConfig};
 use crossdock_server::{
     App, Auth, Principals,
     auth::roles::{Role, Sites},
@@ -29,7 +30,10 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tokio::net::TcpListener;
 
@@ -59,6 +63,9 @@ pub struct Args {
     /// Keep the store in this empty PostgreSQL database instead of a file, such as postgresql://user@127.0.0.1:5432/demo.
     #[arg(long, value_name = "URL")]
     postgres: Option<String>,
+    /// So many hubs on the one database, each with surfaces of its own. Shoppers go to them by turns.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
+    nodes: u16,
     /// Run on this landscape instead of the demo's own. Systems whose address is `${env:CROSSDOCK_NAME_URL}` are simulated, the
     /// others must be up.
     #[arg(long, value_name = "DIR")]
@@ -70,7 +77,10 @@ const DEMO_KEY: &str = "demo";
 
 /// A demo that is up: hub, surfaces, systems.
 pub struct Demo {
+    /// The hub whose console is told; with `--nodes`, the first.
     pub hub: Arc<Running>,
+    /// All of them.
+    pub nodes: Vec<Arc<Running>>,
     pub systems: Arc<Systems>,
     pub store: Arc<dyn FullStore>,
     /// Systems of the landscape that are real ones: nobody keeps a ledger of them here.
@@ -88,6 +98,9 @@ pub async fn run(args: Args) -> ExitCode {
         Ok(folder) => folder,
         Err(error) => return exit::fault(format!("no folder for the store: {error}")),
     };
+    if args.nodes > 1 && args.postgres.is_none() {
+        return exit::usage("--nodes needs --postgres: a file has one hub");
+    }
     let demo = match start(&args, folder.path()).await {
         Ok(demo) => demo,
         Err(error) => return exit::fault(error),
@@ -106,7 +119,7 @@ pub async fn run(args: Args) -> ExitCode {
     match args.orders {
         Some(count) => {
             let outcome = judged(&demo, &args, count).await;
-            demo.hub.stop();
+            demo.stop();
             outcome
         }
         None => {
@@ -115,7 +128,7 @@ pub async fn run(args: Args) -> ExitCode {
                 () = steady(&demo, args.rate.unwrap_or(2)) => {}
                 () = run::stop_signal() => {}
             }
-            demo.hub.stop();
+            demo.stop();
             exit::OK
         }
     }
@@ -146,35 +159,64 @@ async fn start(args: &Args, folder: &Path) -> Result<Demo, String> {
     };
     let real = real(&landscape, &systems, &environment).map_err(|e| e.to_string())?;
     let poll = Duration::millis(if args.orders.is_some() { 200 } else { 1_000 });
-    let wiring = hub::wire(&landscape, &environment, Some(poll)).map_err(|e| e.to_string())?;
-
-    let store: Arc<dyn FullStore> = match &args.postgres {
-        Some(url) => stores::postgres(url, folder.join("crossdock.key"), None).map_err(|e| e.to_string())?,
-        None => stores::open(&StoreConfig::Sqlite { path: "crossdock.db".into() }, folder).map_err(|e| e.to_string())?,
-    };
     let mut core = crossdock_engine::core::Config::default();
     if args.orders.is_some() && args.faults.is_none() {
         // Nothing holds up what a notice belongs to; who waits for the verdict should not wait for strays.
         core.stray_after = Duration::seconds(15);
     }
-    let options = Options { core, reconcile_every: Some(Duration::minutes(1)), ..Options::default() };
-    let running =
-        Running::start(store.clone(), store.clone(), wiring, Clock::System, options).await.map_err(|e| e.to_string())?;
-
-    let (listener, address) = listen(args.listen).await?;
-    let auth = Auth::new(Principals::default(), false, crossdock_server::random::system).map_err(|e| e.to_string())?;
-    auth.load(&*store).await.map_err(|e| format!("{e:?}"))?;
-    let sign_in = Some(auth.demo_token());
-    // Made anew at every start: the text of an earlier one is known to nobody any more.
-    auth.revoke_key(&*store, DEMO_KEY).await.map_err(|problem| problem.detail)?;
-    let key = auth.add_key(&*store, DEMO_KEY, Role::Operator, Sites::All).await.map_err(|problem| problem.detail)?;
-    let panel = Arc::new(panel::Panel::new(systems.clone(), channel.clone()));
-    let app = App::new(running.clone(), store.clone(), store.clone(), Arc::new(auth))
-        .with_landscape(format!("demo, landscape {:.8}", landscape.hash()))
-        .with_demo(panel);
-    tokio::spawn(crossdock_server::serve(listener, crossdock_server::router(app), std::future::pending()));
+    let (mut nodes, mut consoles) = (Vec::new(), Vec::new());
+    for number in 1..=args.nodes {
+        let store: Arc<dyn FullStore> = match &args.postgres {
+            Some(url) => stores::postgres(url, folder.join("crossdock.key")).map_err(|e| e.to_string())?,
+            None => stores::open(&StoreConfig::Sqlite { path: "crossdock.db".into() }, folder, &Retention::default())
+                .map_err(|e| e.to_string())?,
+        };
+        let (listener, address) = listen(args.listen).await?;
+        let node = NodeOptions {
+            name: format!("demo-{number}").into(),
+            run: crossdock_server::random::token(crossdock_server::random::system).into(),
+            address: address.to_string().into(),
+            ..NodeOptions::default()
+        };
+        let options = Options { core: core.clone(), node, reconcile_every: Some(Duration::minutes(1)), ..Options::default() };
+        let wiring = hub::wire(&landscape, &environment, Some(poll)).map_err(|e| e.to_string())?;
+        let running =
+            Running::start(store.clone(), store.clone(), wiring, Clock::System, options).await.map_err(|e| e.to_string())?;
+        nodes.push(running.clone());
+        consoles.push((running, store, listener, address));
+    }
+    let mut told = None;
+    for (running, store, listener, address) in consoles {
+        let auth = Auth::new(Principals::default(), false, crossdock_server::random::system).map_err(|e| e.to_string())?;
+        auth.load(&*store).await.map_err(|e| format!("{e:?}"))?;
+        if told.is_none() {
+            let sign_in = Some(auth.demo_token());
+            // Made anew at every start: the text of an earlier one is known to nobody any more.
+            auth.revoke_key(&*store, DEMO_KEY).await.map_err(|problem| problem.detail)?;
+            let key = auth.add_key(&*store, DEMO_KEY, Role::Operator, Sites::All).await.map_err(|problem| problem.detail)?;
+            told = Some((running.clone(), store.clone(), address, sign_in, key));
+        }
+        let panel = Arc::new(panel::Panel::new(systems.clone(), channel.clone()));
+        let app = App::new(running, store.clone(), store, Arc::new(auth))
+            .with_landscape(format!("demo, landscape {:.8}", landscape.hash()))
+            .with_demo(panel);
+        tokio::spawn(crossdock_server::serve(listener, crossdock_server::router(app), std::future::pending()));
+    }
+    let (hub, store, address, sign_in, key) = told.ok_or("there is no hub")?;
     systems.set_hub(Some(format!("http://{address}")));
-    Ok(Demo { hub: running, systems, store, real, channel, address, sign_in, key })
+    Ok(Demo { hub, nodes, systems, store, real, channel, address, sign_in, key })
+}
+
+impl Demo {
+    /// The hub that the next shopper goes to.
+    fn next(&self) -> &Arc<Running> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        &self.nodes[NEXT.fetch_add(1, Ordering::Relaxed) % self.nodes.len()]
+    }
+
+    fn stop(&self) {
+        self.nodes.iter().for_each(|node| node.stop());
+    }
 }
 
 /// The systems that the landscape has elsewhere than at a simulator.
@@ -219,7 +261,7 @@ fn place(demo: &Demo) -> Expectation {
     demo.systems.wake();
     if let Some(after) = expectation.cancel_after_ms {
         tokio::spawn(cancel(
-            demo.hub.clone(),
+            demo.next().clone(),
             demo.channel.clone(),
             expectation.clone(),
             Duration(i64::try_from(after).unwrap_or(0)),

@@ -5,6 +5,7 @@ use crossdock_canonical::Duration;
 use crossdock_engine::shell::{
     Options, Running,
     clock::{self, Clock},
+    retention::Retention,
     standing::NodeOptions,
 };
 use crossdock_server::{App, Auth, Principals};
@@ -32,7 +33,7 @@ pub async fn run(args: Args) -> ExitCode {
         Err(error) => return exit::fault(error),
     };
     let node = landscape.node().clone();
-    let store = match stores::open(&node.store, &args.landscape) {
+    let store = match stores::open(&node.store, &args.landscape, &node.retention) {
         Ok(store) => store,
         Err(error) => return exit::fault(error),
     };
@@ -50,6 +51,7 @@ pub async fn run(args: Args) -> ExitCode {
         },
         reconcile_every: Some(node.reconcile_every),
         schedules: hub::schedules(&landscape),
+        retention: Retention { messages: node.retention.messages, journal: node.retention.journal },
         inbox_cap: u64::from(node.caps.inbox),
         ..Options::default()
     };

@@ -182,7 +182,8 @@ fn store_of(landscape: Option<&Path>) -> Result<Source, Failure> {
         StoreConfig::Sqlite { path } => store(&folder.join(path)),
         // Hubs may run on it meanwhile.
         config @ StoreConfig::Postgres { .. } => {
-            let opened = stores::open(config, folder).map_err(|error| Failure::fault(error.to_string()))?;
+            let opened =
+                stores::open(config, folder, &landscape.node().retention).map_err(|error| Failure::fault(error.to_string()))?;
             Ok(Source::Store(opened))
         }
     }

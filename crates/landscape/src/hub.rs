@@ -23,6 +23,8 @@ pub struct NodeConfig {
     pub caps: Caps,
     /// How often every open process is compared with its systems.
     pub reconcile_every: Duration,
+    /// What is not kept for ever.
+    pub retention: Retention,
     /// On a store of several nodes: one whose heartbeat stood still for so long is gone, and the others take its work.
     pub lease: Duration,
 }
@@ -74,6 +76,17 @@ impl Default for Caps {
     }
 }
 
+/// How long what was stored is kept after its time; `None`: for ever. Keys, dedup, effects and what is open are never removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Documents, requests and answers of processes that have ended.
+    pub payloads: Option<Duration>,
+    /// Raw messages that were folded.
+    pub messages: Option<Duration>,
+    /// Whole pieces of the journal, on PostgreSQL.
+    pub journal: Option<Duration>,
+}
+
 impl Default for NodeConfig {
     fn default() -> Self {
         Self {
@@ -83,6 +96,7 @@ impl Default for NodeConfig {
             backbone: Backbone::None,
             caps: Caps::default(),
             reconcile_every: Duration::minutes(15),
+            retention: Retention::default(),
             lease: Duration::seconds(1),
         }
     }
@@ -98,8 +112,14 @@ pub(crate) fn read(root: &Node, faults: &mut Faults) -> Option<NodeConfig> {
         backbone: section.or("backbone", default.backbone, faults, word(&[("none", Backbone::None)])),
         caps: section.or("limits", default.caps, faults, caps),
         reconcile_every: section.or("reconcile_every", default.reconcile_every, faults, duration),
+        retention: section.or("retention", default.retention, faults, retention),
         lease: section.or("lease", default.lease, faults, duration),
     };
+    if config.retention.journal.is_some() && matches!(config.store, StoreConfig::Sqlite { .. }) {
+        faults
+            .add(root.spot, "bad_retention", "a journal in a file is one piece, of which nothing is dropped")
+            .suggest(Some("leave `retention.journal` out, or keep the store in PostgreSQL"));
+    }
     section.close(faults);
     Some(config)
 }
@@ -138,6 +158,31 @@ fn caps(node: &Node, faults: &mut Faults) -> Option<Caps> {
     };
     section.close(faults);
     Some(caps)
+}
+
+fn retention(node: &Node, faults: &mut Faults) -> Option<Retention> {
+    let mut section = Section::open("retention", node, faults)?;
+    let retention = Retention {
+        payloads: section.get("payloads", faults, kept),
+        messages: section.get("messages", faults, kept),
+        journal: section.get("journal", faults, kept),
+    };
+    section.close(faults);
+    Some(retention)
+}
+
+/// Less than a week is a mistyped unit: a notice may come after days, and support is asked after them.
+const KEPT_MIN: Duration = Duration::hours(7 * 24);
+
+fn kept(node: &Node, faults: &mut Faults) -> Option<Duration> {
+    let kept = duration(node, faults)?;
+    if kept < KEPT_MIN {
+        faults
+            .add(node.spot, "bad_retention", "what was stored must be kept for a week at least")
+            .suggest(Some("write 7d or more, such as 400d"));
+        return None;
+    }
+    Some(kept)
 }
 
 fn listen(node: &Node, faults: &mut Faults) -> Option<SocketAddr> {

@@ -27,7 +27,7 @@ mod world;
 mod yaml;
 
 pub use fault::{Fault, Report};
-pub use hub::{Backbone, Caps, NodeConfig, StoreConfig};
+pub use hub::{Backbone, Caps, NodeConfig, Retention, StoreConfig};
 pub use market::{Market, PolicyError};
 pub use ownership::Ownership;
 pub use place::{Environment, MissingVariable, read_secret};

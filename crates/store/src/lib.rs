@@ -26,6 +26,7 @@ pub use read::*;
 pub use sqlite::{Durability, Options, SqliteStore};
 pub use vault::KeySource;
 
+use crossdock_canonical::Timestamp;
 use std::{future::Future, pin::Pin};
 
 /// A store as a whole: what the engine writes and what people read.
@@ -53,7 +54,7 @@ pub trait Store: Send + Sync + 'static {
     fn was_committed(&self, process: &ProcessKey, transition: TransitionId) -> Reply<'_, Option<Committed>>;
 
     /// Takes (or takes back after a restart) the leases of all partitions for `node`; the epochs of what was taken.
-    fn lease(&self, node: &str, now: crossdock_canonical::Timestamp) -> Reply<'_, Vec<Lease>>;
+    fn lease(&self, node: &str, now: Timestamp) -> Reply<'_, Vec<Lease>>;
 
     /// Everything a lane needs of one process; `None` when there is none yet.
     fn load(&self, process: &ProcessKey) -> Reply<'_, Option<Loaded>>;
@@ -80,16 +81,10 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Effects that are due for the dispatcher, of one system, most urgent class first, at most `limit`.
-    fn due_effects(
-        &self,
-        of: Partitions,
-        system: &str,
-        before: crossdock_canonical::Timestamp,
-        limit: usize,
-    ) -> Reply<'_, Vec<DueEffect>>;
+    fn due_effects(&self, of: Partitions, system: &str, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueEffect>>;
 
     /// Timers due before an instant, earliest first.
-    fn due_timers(&self, of: Partitions, before: crossdock_canonical::Timestamp, limit: usize) -> Reply<'_, Vec<DueTimer>>;
+    fn due_timers(&self, of: Partitions, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueTimer>>;
 
     /// The bytes of an archived payload, unsealed. `None` when its retention ended or its subject was erased.
     fn payload(&self, process: &ProcessKey, hash: &PayloadHash) -> Reply<'_, Option<std::sync::Arc<[u8]>>>;
@@ -106,4 +101,16 @@ pub trait Store: Send + Sync + 'static {
     /// A pinned policy document by hash; `put_pin` is idempotent.
     fn pin(&self, hash: &str) -> Reply<'_, Option<Vec<u8>>>;
     fn put_pin(&self, hash: &str, body: Vec<u8>) -> Reply<'_, ()>;
+
+    /// Removes payloads past their retention whose process has ended, and messages folded before an instant: at most `limit` of each; how
+    /// many went. Nothing in a store that does not outlive its process.
+    fn sweep(&self, _now: Timestamp, _folded_before: Timestamp, _limit: usize) -> Reply<'_, usize> {
+        Box::pin(std::future::ready(Ok(0)))
+    }
+
+    /// Drops the pieces of the journal in which every row is older than `before`; how many. What is left is verified from the cut on.
+    /// Keys, dedup and effects stay. Nothing in a store whose journal is one piece.
+    fn drop_journal(&self, _before: Timestamp) -> Reply<'_, u64> {
+        Box::pin(std::future::ready(Ok(0)))
+    }
 }

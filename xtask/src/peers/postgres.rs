@@ -1,4 +1,4 @@
-//! The hub on PostgreSQL: orders through the whole landscape, judged from the systems' ledgers. What the store promises by itself is
+//! The hub on PostgreSQL, alone and three on one database: orders through the whole landscape, judged from the systems' ledgers. What the store promises by itself is
 //! tested beside it; here it carries a hub.
 
 use std::{path::PathBuf, process::Command};
@@ -42,10 +42,16 @@ fn setup() -> String {
 }
 
 pub fn run() -> Result<(), String> {
-    let cluster = Cluster::start()?;
     let crossdock = program::built(&["--bin", "crossdock"])?;
-    let mut command = Command::new(crossdock);
-    command.args(["demo", "--listen", "127.0.0.1:0", "--orders", ORDERS, "--rate", "30", "--postgres", &cluster.url]);
-    let status = command.status().map_err(|error| format!("the demo did not start: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{ORDERS} orders on PostgreSQL were judged: {status}")) }
+    for nodes in ["1", "3"] {
+        let cluster = Cluster::start()?;
+        let mut command = Command::new(&crossdock);
+        command.args(["demo", "--listen", "127.0.0.1:0", "--orders", ORDERS, "--rate", "30"]);
+        command.args(["--postgres", &cluster.url, "--nodes", nodes]);
+        let status = command.status().map_err(|error| format!("the demo did not start: {error}"))?;
+        if !status.success() {
+            return Err(format!("{ORDERS} orders on PostgreSQL through {nodes} hub(s) were judged: {status}"));
+        }
+    }
+    Ok(())
 }

@@ -10,7 +10,7 @@ use crossdock_engine::{
         clock::{self, Clock},
     },
 };
-use crossdock_landscape::StoreConfig;
+use crossdock_landscape::{Retention, StoreConfig};
 use crossdock_server::{
     App, Auth, Principals,
     auth::{
@@ -74,7 +74,7 @@ pub async fn run(args: Args) -> Result<(), String> {
 
 fn open(args: &Args) -> Result<Arc<dyn FullStore>, stores::OpenError> {
     match &args.key_file {
-        Some(key_file) => stores::postgres(&args.store, key_file.clone(), None),
-        None => stores::open(&StoreConfig::Sqlite { path: (&args.store).into() }, Path::new("")),
+        Some(key_file) => stores::postgres(&args.store, key_file.clone()),
+        None => stores::open(&StoreConfig::Sqlite { path: (&args.store).into() }, Path::new(""), &Retention::default()),
     }
 }

@@ -84,7 +84,8 @@ pub async fn wait_and_judge(demo: &Demo, expectations: &[Expectation], faults: b
     }
     let settled_after = watch.elapsed();
     // Late notices of settled orders may still be under way; the ledgers are read when the hub rests.
-    let rests = async || demo.hub.is_idle() && demo.store.inbox_depth().await.is_ok_and(|depth| depth == 0);
+    let rests =
+        async || demo.nodes.iter().all(|node| node.is_idle()) && demo.store.inbox_depth().await.is_ok_and(|depth| depth == 0);
     let watch = Stopwatch::start();
     while watch.elapsed() < REST && !rests().await {
         clock::pause(Duration::millis(200)).await;

@@ -9,6 +9,7 @@ mod drive;
 mod intake;
 mod lookout;
 mod poll;
+pub mod retention;
 pub mod schedule;
 pub mod standing;
 mod turns;
@@ -52,6 +53,8 @@ pub struct Options {
     pub node: NodeOptions,
     /// How long a command waits for its answer where another node has to give it.
     pub answer_within: Duration,
+    /// What is not kept for ever.
+    pub retention: retention::Retention,
     /// Largest answer read from a system, in bytes.
     pub answer_max: usize,
     /// Calls under way at once, to all systems together; a socket each.
@@ -67,6 +70,7 @@ impl Default for Options {
             schedules: Vec::new(),
             node: NodeOptions::default(),
             answer_within: Duration::seconds(10),
+            retention: retention::Retention::default(),
             answer_max: 8 << 20,
             calls_max: 4_096,
         }
@@ -177,6 +181,7 @@ impl Running {
         poll::start(&hub, &client, &stopped);
         schedule::start(&hub, &client, &stopped);
         lookout::start(&hub, &stopped);
+        retention::start(&hub, &stopped);
         Ok(hub)
     }
 

@@ -6,7 +6,7 @@ use crossdock_canonical::{Duration, SystemName, Timestamp};
 use crossdock_engine::{
     CommandRequest, Hub, HubError, OrderIntake, Wiring,
     core::{Config, order_intake_of},
-    shell::{Options, Running, clock, clock::Clock},
+    shell::{Options, Running, clock, clock::Clock, retention::Retention},
 };
 use crossdock_flows::Answer;
 use crossdock_store::{
@@ -17,8 +17,8 @@ use crossdock_value::Value;
 use std::{
     future::Future,
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 use tokio::sync::{Notify, watch};
@@ -54,6 +54,9 @@ struct Gated {
     gone: AtomicBool,
     /// Told when another node stored messages.
     arrived: Notify,
+    /// Rows past their retention that are left, and what was asked to be removed: of when, and up to when.
+    stale: AtomicUsize,
+    swept: Mutex<Vec<(Timestamp, Timestamp)>>,
 }
 
 impl Store for Gated {
@@ -136,13 +139,21 @@ impl Store for Gated {
     fn put_pin(&self, hash: &str, body: Vec<u8>) -> Reply<'_, ()> {
         self.inner.put_pin(hash, body)
     }
+
+    fn sweep(&self, now: Timestamp, folded_before: Timestamp, limit: usize) -> Reply<'_, usize> {
+        self.swept.lock().expect("no panic").push((now, folded_before));
+        let left = self.stale.load(Ordering::Relaxed);
+        self.stale.store(left.saturating_sub(limit), Ordering::Relaxed);
+        Box::pin(std::future::ready(Ok(left.min(limit))))
+    }
 }
 
 impl Gated {
     fn new() -> Arc<Self> {
         let (commit, accept, inbox) = (Gate::new(), Gate::new(), Gate::new());
         let (taken, gone, arrived) = (AtomicBool::new(false), AtomicBool::new(false), Notify::new());
-        Arc::new(Self { inner: Arc::new(MemoryStore::new()), commit, accept, inbox, taken, gone, arrived })
+        let (stale, swept) = (AtomicUsize::new(0), Mutex::default());
+        Arc::new(Self { inner: Arc::new(MemoryStore::new()), commit, accept, inbox, taken, gone, arrived, stale, swept })
     }
 
     async fn depth(&self) -> u64 {
@@ -233,6 +244,19 @@ async fn a_hub_whose_store_does_not_answer_is_not_ready_until_it_does() {
     until("its word", async || matches!(hub.readiness(), Err(HubError::Store(StoreError::Unavailable(_))))).await;
     store.gone.store(false, Ordering::Relaxed);
     until("readiness again", async || hub.readiness().is_ok()).await;
+}
+
+#[tokio::test]
+async fn what_is_past_its_retention_is_removed_piece_by_piece_until_nothing_is_left() {
+    let store = Gated::new();
+    store.stale.store(2_500, Ordering::Relaxed);
+    let retention = Retention { messages: Some(Duration::hours(48)), journal: None };
+    let _hub = hub(&store, Options { retention, ..Options::default() }).await;
+    until("its end", async || store.swept.lock().expect("no panic").len() == 4).await;
+    assert_eq!(store.stale.load(Ordering::Relaxed), 0);
+    for (now, folded_before) in store.swept.lock().expect("no panic").iter() {
+        assert_eq!(*now - *folded_before, Duration::hours(48));
+    }
 }
 
 #[tokio::test]

@@ -146,24 +146,6 @@ impl PostgresStore {
         })
     }
 
-    /// Removes payloads past their retention, and messages folded before an instant: at most `limit` of each; how many went.
-    pub fn sweep(&self, now: Timestamp, folded_before: Timestamp, limit: usize) -> Reply<'_, usize> {
-        self.write(Ok(Op::Sweep { now, folded_before, limit }), Answer::swept)
-    }
-
-    /// Drops the pieces of the journal in which every row is older than `before`; how many. What is left is verified from the cut on.
-    /// Keys, dedup and effects stay. It takes its time, on a connection of its own, and gives up rather than keep others waiting.
-    pub fn drop_journal(&self, before: Timestamp) -> Reply<'_, u64> {
-        let dial = Arc::clone(&self.dial);
-        let dropping = self.handle.spawn(async move {
-            let client = dial.client(Role::Search).await.map_err(StoreError::Unavailable)?;
-            client.batch_execute("SET statement_timeout = 0; SET lock_timeout = '1s'").await?;
-            let dropped: i64 = client.query_one("SELECT journal_drop($1)", &[&before.0]).await?.try_get(0)?;
-            Ok(dropped.cast_unsigned())
-        });
-        Box::pin(async move { dropping.await.map_err(|_| StoreError::Unavailable("the store is closed".into()))? })
-    }
-
     /// Puts a write before the writer, at once: writes are made in the order of these calls. The reply comes when it is on disk.
     fn write<'a, T: Send + 'a>(&'a self, op: Result<Op, StoreError>, read: fn(Answer) -> Option<T>) -> Reply<'a, T> {
         let waiting = op.and_then(|op| {
@@ -289,6 +271,22 @@ impl Store for PostgresStore {
 
     fn put_pin(&self, hash: &str, body: Vec<u8>) -> Reply<'_, ()> {
         self.write(Ok(Op::PutPin { hash: hash.to_owned(), body }), done)
+    }
+
+    fn sweep(&self, now: Timestamp, folded_before: Timestamp, limit: usize) -> Reply<'_, usize> {
+        self.write(Ok(Op::Sweep { now, folded_before, limit }), Answer::swept)
+    }
+
+    /// It takes its time, on a connection of its own, and gives up rather than keep others waiting.
+    fn drop_journal(&self, before: Timestamp) -> Reply<'_, u64> {
+        let dial = Arc::clone(&self.dial);
+        let dropping = self.handle.spawn(async move {
+            let client = dial.client(Role::Search).await.map_err(StoreError::Unavailable)?;
+            client.batch_execute("SET statement_timeout = 0; SET lock_timeout = '1s'").await?;
+            let dropped: i64 = client.query_one("SELECT journal_drop($1)", &[&before.0]).await?.try_get(0)?;
+            Ok(dropped.cast_unsigned())
+        });
+        Box::pin(async move { dropping.await.map_err(|_| StoreError::Unavailable("the store is closed".into()))? })
     }
 }
 

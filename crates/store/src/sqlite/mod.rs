@@ -86,11 +86,6 @@ impl SqliteStore {
         }
     }
 
-    /// Removes payloads past their retention, and messages folded before an instant: at most `limit` of each; how many went.
-    pub fn sweep(&self, now: Timestamp, folded_before: Timestamp, limit: usize) -> Reply<'_, usize> {
-        self.write(Ok(Op::Sweep { now, folded_before, limit }), Answer::swept)
-    }
-
     /// Puts a write before the writer, at once: writes are made in the order of these calls. The reply comes when it is on disk.
     fn write<'a, T: Send + 'a>(&'a self, op: Result<Op, StoreError>, read: fn(Answer) -> Option<T>) -> Reply<'a, T> {
         let waiting = op.and_then(|op| {
@@ -215,6 +210,10 @@ impl Store for SqliteStore {
 
     fn put_pin(&self, hash: &str, body: Vec<u8>) -> Reply<'_, ()> {
         self.write(Ok(Op::PutPin { hash: hash.to_owned(), body }), done)
+    }
+
+    fn sweep(&self, now: Timestamp, folded_before: Timestamp, limit: usize) -> Reply<'_, usize> {
+        self.write(Ok(Op::Sweep { now, folded_before, limit }), Answer::swept)
     }
 }
 

@@ -78,3 +78,9 @@ pub(crate) fn effect() -> EffectRow {
         last: Arc::from(""),
     }
 }
+
+/// The same step, after which the order is closed.
+pub(crate) fn closing(mut step: Transition) -> Transition {
+    step.row.summary.status = Arc::from("closed");
+    step
+}

@@ -3,7 +3,7 @@
 
 use crate::{
     cluster::{Cluster, Database, Session},
-    orders::{order, placed, step},
+    orders::{closing, order, placed, step},
 };
 use crossdock_canonical::{Duration, Timestamp};
 use crossdock_store::{
@@ -223,12 +223,14 @@ fn retention_takes_what_is_past_it_and_nothing_else() {
     wait(store.accept(vec![placed(1), placed(2), placed(3)], None)).expect("accepts");
     let ids: Vec<_> =
         wait(store.inbox(Partitions::ALL, InboxId::default(), 9)).expect("reads").iter().map(|row| row.id).collect();
-    wait(store.commit(Transition { settles: Some(ids[0]), ..step(1, 0, 1) })).expect("commits");
-    wait(store.commit(Transition { settles: Some(ids[2]), at: Timestamp(60_000), ..step(3, 0, 1) })).expect("commits");
+    wait(store.commit(Transition { settles: Some(ids[0]), ..closing(step(1, 0, 1)) })).expect("commits");
+    wait(store.commit(Transition { settles: Some(ids[2]), at: Timestamp(60_000), ..closing(step(3, 0, 1)) })).expect("commits");
+    wait(store.commit(step(4, 0, 1))).expect("commits");
     assert_eq!(wait(store.sweep(Timestamp(12_000), Timestamp(500), 100)), Ok(0));
     assert_eq!(wait(store.sweep(Timestamp(12_001), Timestamp(50_000), 100)), Ok(3), "a payload and two folded messages");
     let document = |number| wait(store.load(&order(number))).expect("reads").expect("is there").document;
     assert_eq!((document(1), document(3).is_some()), (None, true));
+    assert!(document(4).is_some(), "an order that is open needs its document, however old it is");
     let waiting = wait(store.inbox(Partitions::ALL, InboxId::default(), 9)).expect("reads");
     assert_eq!(waiting.iter().map(|row| row.id).collect::<Vec<_>>(), [ids[1]], "what waits is never swept");
     assert_eq!(wait(store.accept(vec![placed(1)], None)), Ok(vec![Accepted::Duplicate]), "and what went is remembered");

@@ -76,7 +76,10 @@ statements! {
     lock_erasure: "SELECT pg_advisory_xact_lock(4858539573002633217)";
     erase_keys: "UPDATE subject_key SET wrapped = '' WHERE subject = $1 AND wrapped <> ''";
     add_erasure: "INSERT INTO erasure (no, subject) VALUES (nextval('erasure_no'), $1) RETURNING no";
-    sweep_payloads: "DELETE FROM payload WHERE id IN (SELECT id FROM payload WHERE expires_at < $1 LIMIT $2)";
+    /// What is still open may need its document and its requests, however old they are.
+    sweep_payloads: "DELETE FROM payload WHERE id IN (
+            SELECT p.id FROM payload p JOIN process_state s ON s.no = p.process_no
+            WHERE p.expires_at < $1 AND s.status NOT IN ('open', 'held') LIMIT $2)";
     /// Looks at the oldest only.
     sweep_inbox: "DELETE FROM inbox WHERE id IN (SELECT o.id FROM (SELECT id, at FROM inbox ORDER BY id LIMIT $2) o
         WHERE o.at < $1 AND NOT EXISTS (SELECT FROM pending w WHERE w.id = o.id))";

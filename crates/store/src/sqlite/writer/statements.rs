@@ -80,7 +80,10 @@ statements! {
     put_lease: "INSERT INTO lease (partition, epoch, node, taken_at) VALUES (?1, ?2, ?3, ?4)
         ON CONFLICT (partition) DO UPDATE SET epoch = excluded.epoch, node = excluded.node, taken_at = excluded.taken_at";
 
-    sweep_payloads: "DELETE FROM payload WHERE id IN (SELECT id FROM payload WHERE expires_at < ?1 LIMIT ?2)";
+    /// What is still open may need its document and its requests, however old they are.
+    sweep_payloads: "DELETE FROM payload WHERE id IN (
+            SELECT p.id FROM payload p JOIN process_state s ON s.no = p.process_no
+            WHERE p.expires_at < ?1 AND s.status <> 'open' AND s.status <> 'held' LIMIT ?2)";
     /// Looks at the oldest only. The newest row stays, so that numbers never begin again.
     sweep_inbox: "DELETE FROM inbox WHERE id IN (SELECT id FROM (SELECT id, at FROM inbox ORDER BY id LIMIT ?2)
         WHERE at < ?1 AND id NOT IN (SELECT id FROM pending) AND id < (SELECT max(id) FROM inbox))";

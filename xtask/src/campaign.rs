@@ -15,15 +15,16 @@ Runs one of the long campaigns of crates/trials in release mode:
   crash    crash images of the store's files: un-synced writes dropped or torn
   sim      seeded simulation of the real core and flows, with faults
   bugs     planted bugs, each of which a named test must catch
+  nodes    three hubs on one PostgreSQL: killed, paused, cut off and stopped under load
   fuzz     broken order payloads through the API and the polled page
   tryton   orders through a real ERP, which is set up, cut off, killed and restarted
 
   --seed N   the first seed (printed again when something is found)
-  --count N  how many kills, images, worlds, payloads or orders
+  --count N  how many kills, images, worlds, blows, payloads or orders
 
 Further arguments go to the campaign as they are; `-- --help` shows its own.";
 
-const NAMES: &[&str] = &["kill", "crash", "sim", "bugs", "fuzz", "tryton"];
+const NAMES: &[&str] = &["kill", "crash", "sim", "bugs", "nodes", "fuzz", "tryton"];
 
 pub fn run(arguments: &[String]) -> Result<(), Failure> {
     let plan = plan(arguments)?;

@@ -4,6 +4,7 @@
 //! - `bugs`: bugs planted on purpose, each of which a named test must catch.
 //! - `crash`: what a disk may hold after a power cut, built and opened thousands of times.
 //! - `kill`: the hub's process killed at random and at every system call that changes something.
+//! - `nodes`: three hubs on one database, killed, paused, cut off and stopped under load.
 //! - `fuzz`: broken order payloads through both doors; each is refused with a code, or on record and ends.
 //! - `tryton`: orders into a real ERP, whose own tables are judged, also while it is cut off and killed.
 //!
@@ -14,6 +15,7 @@ pub mod bugs;
 pub mod crash;
 pub mod fuzz;
 pub mod kill;
+pub mod nodes;
 pub mod scene;
 pub mod sim;
 mod town;

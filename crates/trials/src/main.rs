@@ -1,7 +1,7 @@
 //! `cargo run --release -p crossdock-trials -- CAMPAIGN`; `cargo xtask campaign` does it for you.
 
 use clap::{Parser, Subcommand};
-use crossdock_trials::{bugs, crash, fuzz, kill, sim, tryton};
+use crossdock_trials::{bugs, crash, fuzz, kill, nodes, sim, tryton};
 use std::process::ExitCode;
 
 /// Campaigns that try to break the hub's promises.
@@ -22,6 +22,8 @@ enum Campaign {
     Crash(crash::Args),
     /// kill -9 under load, or before every state-changing system call of one order's life.
     Kill(kill::Args),
+    /// Three hubs on one database under load: killed, paused, cut off, stopped and started again.
+    Nodes(nodes::Args),
     /// Broken order payloads through both doors.
     Fuzz(fuzz::Args),
     /// Orders into a real ERP that is up, and its tables against them.
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Campaign::Bugs(args) => bugs::run(&args),
         Campaign::Crash(args) => crash::run(&args),
         Campaign::Kill(args) => kill::run(&args),
+        Campaign::Nodes(args) => nodes::run(&args),
         Campaign::Fuzz(args) => fuzz::run(&args),
         Campaign::Tryton(args) => tryton::run(&args),
     }

@@ -114,6 +114,12 @@ impl Members {
         give
     }
 
+    /// What is its own, with what is being handed over.
+    pub fn held(&self) -> Partitions {
+        self.owned.keys().copied().collect()
+    }
+
+    /// What is its own to begin new work in.
     pub fn owned(&self) -> Partitions {
         self.owned.keys().copied().filter(|partition| !self.giving.contains(partition)).collect()
     }

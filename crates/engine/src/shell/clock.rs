@@ -28,6 +28,12 @@ fn system_now() -> Timestamp {
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// A word that no other hub of this machine has: of its process, the time, and a count.
+pub fn run_of_this_machine() -> String {
+    static COUNT: AtomicI64 = AtomicI64::new(0);
+    format!("{}-{}-{}", std::process::id(), system_now().0, COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// Waits for a while of real time.
 #[expect(clippy::disallowed_methods, reason = "the clock's adapter")]
 pub async fn pause(length: Duration) {

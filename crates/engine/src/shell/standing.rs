@@ -1,7 +1,7 @@
 //! What this node knows of its standing among the nodes: which partitions are its own, how fresh that knowledge is, and who else is
 //! there. Read by whoever sends, polls or answers people; written by `turns` alone.
 
-use super::clock::Stopwatch;
+use super::clock::{self, Stopwatch};
 use crate::{NodeView, core::BreakerState};
 use crossdock_canonical::{Duration, SystemName, Timestamp};
 use crossdock_store::{Partitions, ProcessKey};
@@ -19,7 +19,8 @@ use std::{
 pub struct NodeOptions {
     /// For people.
     pub name: Arc<str>,
-    /// Makes the name unique: no two processes ever share both, or each would believe the other's leases to be its own.
+    /// Makes the name unique: no two processes ever share both, or each would believe the other's leases to be its own. Where several
+    /// machines run hubs of one name it is random.
     pub run: Arc<str>,
     /// Where its surfaces listen; for people.
     pub address: Arc<str>,
@@ -29,14 +30,14 @@ pub struct NodeOptions {
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { name: "hub".into(), run: "".into(), address: "".into(), lease: Duration::seconds(1) }
+        Self { name: "hub".into(), run: clock::run_of_this_machine().into(), address: "".into(), lease: Duration::seconds(1) }
     }
 }
 
 impl NodeOptions {
     /// As the store knows it.
     pub(super) fn id(&self) -> Arc<str> {
-        if self.run.is_empty() { self.name.clone() } else { format!("{}/{}", self.name, self.run).into() }
+        format!("{}/{}", self.name, self.run).into()
     }
 }
 
@@ -58,11 +59,18 @@ pub(super) struct About {
     pub asked: BTreeMap<String, i64>,
 }
 
+/// Partitions to begin new work in, and with them those that are being handed over.
+#[derive(Clone, Copy, Default)]
+struct Owned {
+    working: Partitions,
+    held: Partitions,
+}
+
 pub(super) struct Standing {
     shared: bool,
     lease: Duration,
     since_start: Stopwatch,
-    owned: RwLock<Partitions>,
+    owned: RwLock<Owned>,
     /// When the last turn began that showed it, by the monotonic clock.
     checked: AtomicI64,
     about: Mutex<About>,
@@ -82,7 +90,7 @@ impl Standing {
             shared,
             lease: node.lease,
             since_start: Stopwatch::start(),
-            owned: RwLock::new(if shared { Partitions::NONE } else { Partitions::ALL }),
+            owned: RwLock::default(),
             checked: AtomicI64::new(i64::MIN / 2),
             about: Mutex::new(about),
             views: RwLock::default(),
@@ -100,22 +108,28 @@ impl Standing {
 
     /// Whether nobody can have taken this partition: the store said so less than a lease ago.
     pub fn is_sure_of(&self, partition: u16) -> bool {
-        !self.shared
-            || (self.mono() - self.checked.load(Ordering::Acquire) < self.lease.0
-                && self.owned.read().unwrap_or_else(PoisonError::into_inner).contains(partition))
+        !self.shared || (self.is_fresh() && self.owned().held.contains(partition))
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.mono() - self.checked.load(Ordering::Acquire) < self.lease.0
+    }
+
+    fn owned(&self) -> Owned {
+        *self.owned.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether what is done once over all nodes is done here: by the owner of the partition that its name falls into.
     pub fn is_in_charge_of(&self, name: &str) -> bool {
-        self.is_sure_of(ProcessKey::new("job", name).partition())
+        !self.shared || (self.is_fresh() && self.owned().working.contains(ProcessKey::new("job", name).partition()))
     }
 
     pub fn owns(&self, process: &ProcessKey) -> bool {
-        !self.shared || self.owned.read().unwrap_or_else(PoisonError::into_inner).holds(process)
+        !self.shared || self.owned().working.holds(process)
     }
 
-    pub fn set_owned(&self, owned: Partitions) {
-        *self.owned.write().unwrap_or_else(PoisonError::into_inner) = owned;
+    pub fn set_owned(&self, working: Partitions, held: Partitions) {
+        *self.owned.write().unwrap_or_else(PoisonError::into_inner) = Owned { working, held };
     }
 
     pub fn set_checked(&self, began: i64) {

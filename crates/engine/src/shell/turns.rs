@@ -87,7 +87,7 @@ impl Turns {
             }
             next = more.try_recv().ok();
         }
-        self.hub.standing.set_owned(self.members.owned());
+        self.hub.standing.set_owned(self.members.owned(), self.members.held());
     }
 
     /// Hands over what it has, as far as that is possible in a while, and is gone.
@@ -95,7 +95,7 @@ impl Turns {
         let watch = clock::Stopwatch::start();
         self.hub.standing.about().leaving = true;
         let given = self.members.leave();
-        self.hub.standing.set_owned(self.members.owned());
+        self.hub.standing.set_owned(self.members.owned(), self.members.held());
         let _ = self.hub.inputs.send(Input::GiveUp(given));
         while !self.members.has_left() && watch.elapsed() < HAND_OVER {
             tokio::select! {
@@ -132,7 +132,7 @@ impl Turns {
         };
         let ended = standing.mono();
         let News { gained, lost, give, alive } = self.members.heard(&read, is_going, began, ended);
-        standing.set_owned(self.members.owned());
+        standing.set_owned(self.members.owned(), self.members.held());
         standing.set_checked(began);
         let tell = |input| drop(hub.inputs.send(input));
         if !lost.is_empty() {

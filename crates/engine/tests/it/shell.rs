@@ -6,12 +6,12 @@ use crossdock_canonical::{Duration, SystemName, Timestamp};
 use crossdock_engine::{
     CommandRequest, Hub, HubError, OrderIntake, Wiring,
     core::{Config, order_intake_of},
-    shell::{Options, Running, clock, clock::Clock, retention::Retention},
+    shell::{Options, Running, clock, clock::Clock, retention::Retention, standing::NodeOptions},
 };
 use crossdock_flows::Answer;
 use crossdock_store::{
-    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxRow, Intake, Lease, Loaded, MemoryStore, Partitions,
-    PayloadHash, ProcessKey, ReadStore, Reply, Store, StoreError, Transition, TransitionId,
+    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxRow, Intake, Lease, Loaded, Membership, MemoryStore,
+    NodeTurn, Partitions, PayloadHash, ProcessKey, ReadStore, Reply, Store, StoreError, Transition, TransitionId,
 };
 use crossdock_value::Value;
 use std::{
@@ -52,6 +52,8 @@ struct Gated {
     taken: AtomicBool,
     /// It does not answer.
     gone: AtomicBool,
+    /// Several nodes may take turns.
+    shared: AtomicBool,
     /// Told when another node stored messages.
     arrived: Notify,
     /// Rows past their retention that are left, and what was asked to be removed: of when, and up to when.
@@ -121,9 +123,24 @@ impl Store for Gated {
         self.inner.cursor(name)
     }
 
+    fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::Relaxed)
+    }
+
+    fn turn(&self, turn: NodeTurn) -> Reply<'_, Membership> {
+        if self.gone.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(StoreError::Unavailable("no connection".into())) });
+        }
+        self.inner.turn(turn)
+    }
+
     fn arrivals(&self) -> Reply<'_, ()> {
         Box::pin(async {
-            self.arrived.notified().await;
+            if self.is_shared() {
+                clock::pause(Duration::millis(10)).await;
+            } else {
+                self.arrived.notified().await;
+            }
             Ok(())
         })
     }
@@ -151,9 +168,17 @@ impl Store for Gated {
 impl Gated {
     fn new() -> Arc<Self> {
         let (commit, accept, inbox) = (Gate::new(), Gate::new(), Gate::new());
-        let (taken, gone, arrived) = (AtomicBool::new(false), AtomicBool::new(false), Notify::new());
+        let [taken, gone, shared] = [(); 3].map(|()| AtomicBool::new(false));
+        let (inner, arrived) = (Arc::new(MemoryStore::new()), Notify::new());
         let (stale, swept) = (AtomicUsize::new(0), Mutex::default());
-        Arc::new(Self { inner: Arc::new(MemoryStore::new()), commit, accept, inbox, taken, gone, arrived, stale, swept })
+        Arc::new(Self { inner, commit, accept, inbox, taken, gone, shared, arrived, stale, swept })
+    }
+
+    /// For several hubs; each looks often whether another took something in.
+    fn shared() -> Arc<Self> {
+        let store = Self::new();
+        store.shared.store(true, Ordering::Relaxed);
+        store
     }
 
     async fn depth(&self) -> u64 {
@@ -311,4 +336,72 @@ async fn a_command_is_answered_once_however_late_its_row_is_told_of() {
     assert!(loaded.exceptions.is_empty(), "{:?}", loaded.exceptions);
     let state: State = serde_json::from_slice(&loaded.row.state).expect("toys write JSON");
     assert_eq!(state.notes, [0, 0], "each is heard once");
+}
+
+async fn node(store: &Arc<Gated>, name: &str) -> Arc<Running> {
+    let node = NodeOptions { name: name.into(), run: "1".into(), lease: Duration::millis(400), ..NodeOptions::default() };
+    hub(store, Options { node, ..Options::default() }).await
+}
+
+fn shares(hub: &Running) -> Vec<(String, bool, u32)> {
+    hub.nodes().into_iter().map(|node| (node.name, node.available, node.partitions)).collect()
+}
+
+#[tokio::test]
+async fn any_node_answers_a_command_whoever_owns_its_process() {
+    let store = Gated::shared();
+    let (one, two) = (node(&store, "one").await, node(&store, "two").await);
+    let even = [("one".to_owned(), true, 128), ("two".to_owned(), true, 128)];
+    until("an even share", async || shares(&one) == even && shares(&two) == even).await;
+    one.accept_order(order("1")).await.expect("it is stored");
+    until("the order", async || store.depth().await == 0).await;
+    let process = ProcessKey::new("order", "ch/de/1");
+    for (at, hub) in [("a", &one), ("b", &two)] {
+        let answer = soon("an answer", hub.command(note(at))).await;
+        assert!(matches!(answer, Ok(Answer::Taken)), "{at}: {answer:?}");
+        let version = store.load(&process).await.expect("it answers").expect("it is there").version;
+        let refused = soon("a refusal", hub.command(CommandRequest { name: "no-such".into(), ..note(&format!("{at}2")) })).await;
+        assert!(matches!(refused, Ok(Answer::Refused { ref code, .. }) if code == "unknown_command"), "{at}: {refused:?}");
+        let stale = CommandRequest { seen_version: Some(version), ..note(&format!("{at}3")) };
+        let found = soon("a conflict", hub.command(stale)).await;
+        assert_eq!(found, Err(HubError::Conflict { seen: version, found: version + 1 }));
+    }
+    let state: State =
+        serde_json::from_slice(&store.load(&process).await.expect("it answers").expect("it is there").row.state).expect("JSON");
+    assert_eq!(state.notes, [0, 0]);
+}
+
+#[tokio::test]
+async fn a_command_that_nobody_answers_in_time_is_said_to_be_stored() {
+    let store = Gated::shared();
+    let options = Options { answer_within: Duration::millis(200), ..Options::default() };
+    let hub = hub(&store, options).await;
+    hub.accept_order(order("1")).await.expect("it is stored");
+    until("the order", async || store.depth().await == 0).await;
+    store.commit.set(false);
+    let answer = soon("a word", hub.command(note("a"))).await;
+    assert_eq!(answer, Err(HubError::Unanswered(0)));
+    store.commit.set(true);
+    until("its carrying out", async || store.depth().await == 0).await;
+}
+
+#[tokio::test]
+async fn a_node_that_stops_hands_over_at_once_and_one_that_falls_silent_is_replaced() {
+    let store = Gated::shared();
+    let (one, two) = (node(&store, "one").await, node(&store, "two").await);
+    until("an even share", async || shares(&one).iter().all(|(_, _, share)| *share == 128) && shares(&one).len() == 2).await;
+    one.stop();
+    soon("its end", one.ended()).await;
+    until("the whole", async || shares(&two) == [("two".to_owned(), true, 256)]).await;
+    two.accept_order(order("1")).await.expect("it is stored");
+    until("the order", async || store.depth().await == 0).await;
+
+    let third = node(&store, "three").await;
+    until("an even share", async || shares(&third).iter().all(|(_, _, share)| *share == 128) && shares(&third).len() == 2).await;
+    // A node of that name is there: another would take its leases for its own.
+    let wiring = Wiring::new(Vec::new(), drivers(), Arc::new(TestPolicies));
+    let same = NodeOptions { name: "two".into(), run: "1".into(), ..NodeOptions::default() };
+    let options = Options { node: same, ..Options::default() };
+    let refused = Running::start(store.clone(), store.inner.clone(), wiring, Clock::System, options).await;
+    assert!(matches!(refused.map(drop), Err(StoreError::Constraint(reason)) if reason.contains("two")));
 }

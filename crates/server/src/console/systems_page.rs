@@ -1,4 +1,4 @@
-//! The systems: every dependency, worst first. The home page uses the same rows.
+//! The systems: every dependency, worst first. The home page uses the same rows. Below them the hub's own nodes.
 
 use super::{
     draw::Status,
@@ -8,8 +8,8 @@ use super::{
 use crate::{app::App, auth::roles::Actor, problem::Problem};
 use askama::Template;
 use axum::{extract::State, http::HeaderMap, response::Response};
-use crossdock_canonical::Timestamp;
-use crossdock_engine::face::SystemView;
+use crossdock_canonical::{Duration, Timestamp};
+use crossdock_engine::face::{NodeView, SystemView};
 
 /// One system as a table row.
 pub struct Row {
@@ -83,12 +83,44 @@ pub fn rows(systems: &[SystemView], now: Timestamp) -> Vec<Row> {
     rows
 }
 
+/// One node of the hub as a table row.
+pub struct NodeRow {
+    pub id: String,
+    pub name: String,
+    pub status: Status,
+    pub address: String,
+    pub partitions: String,
+    pub in_flight: String,
+    pub version: String,
+    pub started: String,
+    pub heard: String,
+}
+
+/// Those that are away first, then by name.
+pub fn node_rows(nodes: &[NodeView], now: Timestamp) -> Vec<NodeRow> {
+    let mut nodes: Vec<&NodeView> = nodes.iter().collect();
+    nodes.sort_by(|a, b| (a.available, &a.name, &a.id).cmp(&(b.available, &b.name, &b.id)));
+    let row = |node: &&NodeView| NodeRow {
+        id: node.id.clone(),
+        name: if node.is_this { format!("{} (this one)", node.name) } else { node.name.clone() },
+        status: if node.available { Status::new(Tone::Ok, "Available") } else { Status::new(Tone::Attention, "Away") },
+        address: node.address.clone(),
+        partitions: format!("{} of {}", node.partitions, crossdock_store::PARTITIONS),
+        in_flight: words::count(u64::from(node.in_flight)),
+        version: node.version.clone(),
+        started: words::clock(node.started_at, now),
+        heard: if node.available { "now".into() } else { format!("{} ago", words::lasting(Duration(node.silent_ms))) },
+    };
+    nodes.iter().map(row).collect()
+}
+
 #[derive(Template)]
 #[template(path = "systems.html")]
 struct Page {
     shell: Shell,
     headline: String,
     rows: Vec<Row>,
+    nodes: Vec<NodeRow>,
 }
 
 pub async fn show(State(app): State<App>, actor: Actor, headers: HeaderMap) -> Result<Response, Problem> {
@@ -104,5 +136,6 @@ pub async fn render(app: &App, actor: &Actor, theme: Theme) -> Result<String, Pr
         (n, 0) => format!("All {n} systems answer"),
         (n, bad) => format!("{bad} of {n} systems need attention"),
     };
-    shell::render(&Page { shell, headline, rows })
+    let nodes = node_rows(&app.hub.nodes(), shell.now);
+    shell::render(&Page { shell, headline, rows, nodes })
 }

@@ -319,6 +319,9 @@ async fn metrics_and_systems_are_answered_as_the_hub_gives_them() {
     let key = world.key(Role::Machine);
     let metrics = world.get(key, "/metrics").await;
     assert!(metrics.text().contains("crossdock_orders_total 1"));
+    world.hub.nodes.lock().expect("free").push(crate::world::node("one", true));
+    let nodes = world.get(key, "/system/v1/nodes").await.json();
+    assert_eq!((nodes["items"][0]["name"].as_str(), nodes["items"][0]["partitions"].as_u64()), (Some("one"), Some(256)));
     let systems = world.get(key, "/system/v1/systems").await.json();
     assert_eq!((systems["items"][0]["name"].as_str(), systems["items"][0]["p99_ms"].as_u64()), (Some("erp"), Some(1_900)));
     assert!(world.store.audit(10).await.expect("rows").is_empty(), "reading leaves no audit row");

@@ -384,3 +384,16 @@ fn encode(text: &str) -> String {
         .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
         .collect()
 }
+
+#[tokio::test]
+async fn the_nodes_stand_below_the_systems_and_those_that_are_away_stand_first() {
+    let world = World::new();
+    let cookie = world.sign_in().await;
+    assert!(!world.page(&cookie, "/systems").await.text().contains("<h2>Nodes"), "a hub that tells of none has no table of them");
+    world.hub.nodes.lock().expect("free").extend([crate::world::node("one", true), crate::world::node("two", false)]);
+    let page = world.page(&cookie, "/systems").await.text();
+    for word in ["one (this one)", "Available", "256 of 256", "Away", "0 of 256", "42 s ago", "10.0.0.1:8080"] {
+        assert!(page.contains(word), "{word} is missing: {page}");
+    }
+    assert!(page.find("node-two/k3x9") < page.find("node-one/k3x9"));
+}

@@ -7,7 +7,7 @@ use axum::{
 };
 use crossdock_canonical::{SystemName, Timestamp};
 use crossdock_connect::{WebhookError, http};
-use crossdock_engine::face::{Asked, CommandRequest, Hub, HubError, OrderIntake, SystemView};
+use crossdock_engine::face::{Asked, CommandRequest, Hub, HubError, NodeView, OrderIntake, SystemView};
 use crossdock_flows::Answer;
 use crossdock_server::{
     App, Auth, Demo, DemoSystem, Principals,
@@ -43,6 +43,7 @@ pub struct FakeHub {
     pub commands: Mutex<Vec<CommandRequest>>,
     pub webhooks: Mutex<Vec<(SystemName, http::Request)>>,
     pub systems: Mutex<Vec<SystemView>>,
+    pub nodes: Mutex<Vec<NodeView>>,
     /// What the next order, command or webhook fails with.
     pub fails: Mutex<Option<HubError>>,
     pub refuses: Mutex<Option<Answer>>,
@@ -90,6 +91,10 @@ impl Hub for FakeHub {
 
     fn systems(&self) -> Vec<SystemView> {
         self.systems.lock().expect("free").clone()
+    }
+
+    fn nodes(&self) -> Vec<NodeView> {
+        self.nodes.lock().expect("free").clone()
     }
 
     fn metrics(&self) -> String {
@@ -277,6 +282,23 @@ impl World {
 pub fn request(method: Method, path: &str, key: &str) -> axum::http::request::Builder {
     let builder = Request::builder().method(method).uri(path);
     if key.is_empty() { builder } else { builder.header("authorization", format!("Bearer {key}")) }
+}
+
+pub fn node(name: &str, available: bool) -> NodeView {
+    let now = Timestamp::parse(NOW).expect("an instant");
+    NodeView {
+        name: name.into(),
+        id: format!("{name}/k3x9"),
+        address: "10.0.0.1:8080".into(),
+        version: "0.1.0".into(),
+        is_this: name == "one",
+        available,
+        partitions: if available { 256 } else { 0 },
+        in_flight: 3,
+        started_at: now - crossdock_canonical::Duration::hours(2),
+        last_heard: now,
+        silent_ms: if available { 0 } else { 42_000 },
+    }
 }
 
 pub fn system(name: &str, role: &str) -> SystemView {

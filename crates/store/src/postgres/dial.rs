@@ -25,7 +25,7 @@ const SHUT_MAX: Duration = Duration::from_secs(1);
 
 /// A connection whose client sits idle inside a transaction (its process was stopped, its network is gone) is ended by the server, so
 /// that its locks hold up nobody.
-const IDLE_IN_TRANSACTION: &str = "10s";
+const IDLE_IN_TRANSACTION: &str = "2s";
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,9 @@
 //! The taker locks the row of whoever it takes from before it looks at the heartbeat, and a node writes its own heartbeat before it
 //! looks at the leases, each by a statement of its own. So of a heartbeat and a taking that meet, one comes wholly before the other:
 //! either the taker sees that the node lives, or the node sees in the same turn that it has lost.
+//!
+//! A turn waits for nobody's lock: a node that stands still inside a transaction would keep every other from saying that it lives. What
+//! is locked is left for a later turn; the server ends such a transaction after a while (`dial`).
 
 use super::{
     dial::{Dial, Role},
@@ -17,8 +20,8 @@ use tokio_postgres::{Client, Statement};
 const SQL: [&str; 10] = [
     "INSERT INTO node (name, beat, seen_at, about) VALUES ($1, 1, $2, $3)
      ON CONFLICT (name) DO UPDATE SET beat = node.beat + 1, seen_at = excluded.seen_at, about = excluded.about",
-    "SELECT name FROM node WHERE name = ANY ($1) ORDER BY name FOR UPDATE",
-    "SELECT partition FROM lease WHERE partition = ANY ($1) ORDER BY partition FOR NO KEY UPDATE",
+    "SELECT name FROM node WHERE name = ANY ($1) ORDER BY name FOR UPDATE SKIP LOCKED",
+    "SELECT partition FROM lease WHERE partition = ANY ($1) ORDER BY partition FOR NO KEY UPDATE SKIP LOCKED",
     "UPDATE lease SET node = '', doubt_before = CASE WHEN u.clean THEN doubt_before ELSE lease.epoch + 1 END
      FROM unnest($2::int2[], $3::int8[], $4::bool[]) u (partition, epoch, clean)
      WHERE lease.partition = u.partition AND lease.epoch = u.epoch AND lease.node = $1",
@@ -26,10 +29,10 @@ const SQL: [&str; 10] = [
      doubt_before = CASE WHEN u.gone = '' THEN least(doubt_before, lease.epoch + 1) ELSE lease.epoch + 1 END
      FROM unnest($3::int2[], $4::int8[], $5::text[], $6::int8[]) u (partition, epoch, gone, beat)
      WHERE lease.partition = u.partition AND lease.epoch = u.epoch AND lease.node = u.gone
-     AND NOT EXISTS (SELECT FROM node n WHERE n.name = u.gone AND n.beat <> u.beat)",
+     AND NOT EXISTS (SELECT FROM node n WHERE n.name = u.gone AND (n.beat <> u.beat OR n.name <> ALL ($7)))",
     "DELETE FROM node n USING unnest($1::text[], $2::int8[]) u (name, beat)
-     WHERE n.name = u.name AND n.beat = u.beat AND NOT EXISTS (SELECT FROM lease l WHERE l.node = n.name)",
-    "UPDATE lease SET node = '', doubt_before = epoch + 1 WHERE node = $1",
+     WHERE n.name = u.name AND n.beat = u.beat AND n.name = ANY ($3) AND NOT EXISTS (SELECT FROM lease l WHERE l.node = n.name)",
+    "UPDATE lease SET node = '', doubt_before = epoch + 1 WHERE node = $1 AND partition = ANY ($2)",
     "DELETE FROM node WHERE name = $1",
     "SELECT name, beat, seen_at, about FROM node ORDER BY name",
     "SELECT partition, epoch, node FROM lease ORDER BY partition",
@@ -84,40 +87,44 @@ async fn take_turn(client: &Client, sql: &[Statement], turn: &NodeTurn) -> Resul
     let changes = !turn.release.is_empty() || !turn.take.is_empty() || turn.leaves;
     // A heartbeat that a crash of the database forgets was heard by nobody. A lease that was taken must be on disk.
     client.batch_execute(if changes { "BEGIN" } else { "BEGIN; SET LOCAL synchronous_commit = off" }).await?;
+    let mut judged: Vec<String> = Vec::new();
     if !turn.take.is_empty() || !turn.forget.is_empty() {
-        // Its own with them: two that take from each other wait in one order.
-        let gone = turn.take.iter().filter_map(|taking| taking.gone.as_ref()).chain(&turn.forget).map(|(node, _)| &**node);
-        let names: Vec<&str> = gone.chain([&*turn.node]).collect();
-        client.query(lock_nodes, &[&names]).await?;
+        let gone: Vec<&str> =
+            turn.take.iter().filter_map(|taking| taking.gone.as_ref()).chain(&turn.forget).map(|(node, _)| &**node).collect();
+        for row in &client.query(lock_nodes, &[&gone]).await? {
+            judged.push(row.try_get(0)?);
+        }
     }
     if !turn.forget.is_empty() {
         let (names, beats): (Vec<&str>, Vec<i64>) = turn.forget.iter().map(|(name, beat)| (&**name, beat.cast_signed())).unzip();
-        client.execute(forget, &[&names, &beats]).await?;
+        client.execute(forget, &[&names, &beats, &judged]).await?;
     }
     client.execute(beat, &[&&*turn.node, &turn.at.0, &turn.about]).await?;
     if changes {
         let some =
             turn.release.iter().map(|release| release.lease.partition).chain(turn.take.iter().map(|taking| taking.partition));
-        let touched: Vec<i16> = if turn.leaves { (0..PARTITIONS).map(row_no).collect() } else { some.map(row_no).collect() };
-        // In the order in which commits lock them, so that nobody waits crosswise.
-        client.query(lock_leases, &[&touched]).await?;
-        let given = turn.release.iter().map(|release| (row_no(release.lease.partition), release.lease.epoch.cast_signed()));
-        let (partitions, epochs): (Vec<i16>, Vec<i64>) = given.unzip();
-        let clean: Vec<bool> = turn.release.iter().map(|release| release.clean).collect();
-        client.execute(release, &[&&*turn.node, &partitions, &epochs, &clean]).await?;
-        let (mut gone, mut beats) = (Vec::new(), Vec::new());
-        for taking in &turn.take {
-            let (node, beat) = taking.gone.as_ref().map_or(("", 0), |(node, beat)| (&**node, beat.cast_signed()));
-            gone.push(node);
-            beats.push(beat);
+        let wanted: Vec<i16> = if turn.leaves { (0..PARTITIONS).map(row_no).collect() } else { some.map(row_no).collect() };
+        let mut locked: Vec<i16> = Vec::with_capacity(wanted.len());
+        for row in &client.query(lock_leases, &[&wanted]).await? {
+            locked.push(row.try_get(0)?);
         }
+        let is_locked = |partition: u16| locked.binary_search(&row_no(partition)).is_ok();
+        let given = turn.release.iter().filter(|release| is_locked(release.lease.partition));
         let (partitions, epochs): (Vec<i16>, Vec<i64>) =
-            turn.take.iter().map(|taking| (row_no(taking.partition), taking.epoch.cast_signed())).unzip();
-        client.execute(take, &[&&*turn.node, &turn.at.0, &partitions, &epochs, &gone, &beats]).await?;
-    }
-    if turn.leaves {
-        client.execute(let_go, &[&&*turn.node]).await?;
-        client.execute(go, &[&&*turn.node]).await?;
+            given.clone().map(|release| (row_no(release.lease.partition), release.lease.epoch.cast_signed())).unzip();
+        let clean: Vec<bool> = given.map(|release| release.clean).collect();
+        client.execute(release, &[&&*turn.node, &partitions, &epochs, &clean]).await?;
+        let taken = turn.take.iter().filter(|taking| is_locked(taking.partition));
+        let (partitions, epochs): (Vec<i16>, Vec<i64>) =
+            taken.clone().map(|taking| (row_no(taking.partition), taking.epoch.cast_signed())).unzip();
+        let from = taken.map(|taking| taking.gone.as_ref().map_or(("", 0), |(node, beat)| (&**node, beat.cast_signed())));
+        let (gone, beats): (Vec<&str>, Vec<i64>) = from.unzip();
+        client.execute(take, &[&&*turn.node, &turn.at.0, &partitions, &epochs, &gone, &beats, &judged]).await?;
+        if turn.leaves {
+            // What is left over belongs to a name that is not there any more: it is taken as from one that is gone.
+            client.execute(let_go, &[&&*turn.node, &locked]).await?;
+            client.execute(go, &[&&*turn.node]).await?;
+        }
     }
     let (nodes, owners) = tokio::join!(biased; client.query(nodes, &[]), client.query(owners, &[]));
     let (nodes, owners) = (nodes?, owners?);

@@ -203,7 +203,8 @@ fn retention_takes_what_is_past_it_and_nothing_else() {
     wait(store.lease("a", Timestamp(0))).expect("leases");
     wait(store.accept(vec![placed(1), placed(2), placed(3)], None)).expect("accepts");
     wait(store.commit(Transition { settles: Some(InboxId(1)), ..closing(step(1, 0, 1)) })).expect("commits");
-    wait(store.commit(Transition { settles: Some(InboxId(3)), at: Timestamp(60_000), ..closing(step(3, 0, 1)) })).expect("commits");
+    wait(store.commit(Transition { settles: Some(InboxId(3)), at: Timestamp(60_000), ..closing(step(3, 0, 1)) }))
+        .expect("commits");
     wait(store.commit(step(4, 0, 1))).expect("commits");
     assert_eq!(wait(store.sweep(Timestamp(12_000), Timestamp(500), 100)), Ok(0));
     assert_eq!(wait(store.sweep(Timestamp(12_001), Timestamp(50_000), 100)), Ok(2), "a payload and a folded message");

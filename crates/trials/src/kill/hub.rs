@@ -21,7 +21,7 @@ use tokio::{
 };
 
 /// How long a hub may take until it listens, on a busy machine and after any kill.
-const START_MAX: Duration = Duration::seconds(60);
+pub(crate) const START_MAX: Duration = Duration::seconds(60);
 
 /// The landscape's folder and the store's file, in the ground's folder.
 const LANDSCAPE: &str = "landscape";
@@ -37,7 +37,7 @@ pub(super) struct Ground {
 }
 
 /// A hub that runs, or is about to.
-pub(super) struct Hub {
+pub(crate) struct Hub {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
 }
@@ -102,13 +102,28 @@ impl Ground {
             command.env(format!("CROSSDOCK_{}_URL", system.to_uppercase()), systems.url(system).unwrap_or_default());
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
-        let mut child = command.spawn().map_err(|e| format!("{} does not start: {e}", self.program.display()))?;
-        let stdout = child.stdout.take().map(BufReader::new);
-        Ok(Hub { child, stdout })
+        Hub::spawn(command)
     }
 }
 
 impl Hub {
+    /// Starts a hub whose command line and output are set.
+    pub fn spawn(mut command: Command) -> Result<Self, String> {
+        let mut child = command.spawn().map_err(|e| format!("the hub does not start: {e}"))?;
+        let stdout = child.stdout.take().map(BufReader::new);
+        Ok(Self { child, stdout })
+    }
+
+    /// The process's number.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn has_ended(mut self) -> Result<std::process::ExitStatus, String> {
+        self.child.wait().await.map_err(|e| format!("the hub cannot be waited for: {e}"))
+    }
+
     /// Waits until it says that it listens.
     pub async fn is_up(&mut self) -> Result<Duration, String> {
         let watch = Stopwatch::start();
@@ -143,7 +158,7 @@ impl Hub {
 }
 
 /// The program beside this one, brought up to date where cargo runs us.
-fn program() -> Result<PathBuf, String> {
+pub(crate) fn program() -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|e| format!("where am I: {e}"))?;
     let folder = own.parent().ok_or("this program has no folder")?;
     // Tests are one folder deeper.
@@ -178,7 +193,7 @@ fn landscape(folder: &Path) -> std::io::Result<()> {
     fs::write(node, text)
 }
 
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+pub(crate) fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

@@ -18,7 +18,7 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 const SLOW: Duration = Duration::seconds(90);
 const PATIENCE: Duration = Duration::seconds(5);
 
-pub(super) struct Shop {
+pub(crate) struct Shop {
     pub systems: Arc<Systems>,
     pub expectations: Vec<Expectation>,
     channel: String,

@@ -4,6 +4,7 @@ mod bugs;
 mod crash;
 mod fuzz;
 mod kill;
+mod nodes;
 mod scenarios;
 mod sim;
 mod tryton;

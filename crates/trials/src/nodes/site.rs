@@ -1,0 +1,197 @@
+//! Three hubs on one database: their folder, addresses and roads, and what is done to their processes.
+
+use super::{
+    cluster::Cluster,
+    road::{Balancer, Road},
+};
+use crate::{
+    address,
+    crash::Scratch,
+    kill::hub::{Hub, copy, program},
+};
+use crossdock_canonical::Duration;
+use crossdock_engine::shell::clock::{self, Stopwatch};
+use crossdock_server::{
+    Auth, Principals,
+    auth::roles::{Role, Sites},
+};
+use crossdock_simulators::{SYSTEMS, serve::Running as Systems};
+use crossdock_store::{KeySource, PostgresOptions, PostgresStore};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+use tokio::process::Command;
+
+pub(super) const NODES: usize = 3;
+const LOOK: Duration = Duration::millis(50);
+
+/// What PostgreSQL itself keeps watch over.
+const WATCH: &str = "
+    CREATE TABLE public.stale (at TIMESTAMPTZ DEFAULT now(), partition INT2, written INT8, held INT8);
+    CREATE FUNCTION public.watch() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE held INT8;
+    BEGIN
+        SELECT l.epoch INTO held FROM crossdock.lease l WHERE l.partition = NEW.partition;
+        IF NEW.epoch IS DISTINCT FROM held THEN
+            INSERT INTO public.stale (partition, written, held) VALUES (NEW.partition, NEW.epoch, held);
+        END IF;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER watched AFTER INSERT OR UPDATE ON crossdock.effect FOR EACH ROW EXECUTE FUNCTION public.watch()";
+
+pub(super) struct Site {
+    pub cluster: Cluster,
+    pub balancer: Balancer,
+    pub nodes: Vec<Node>,
+    folder: PathBuf,
+    program: PathBuf,
+    _scratch: Option<Scratch>,
+}
+
+pub(super) struct Node {
+    pub name: String,
+    pub address: SocketAddr,
+    pub road: Road,
+    hub: Option<Hub>,
+    /// Whether the balancer sends it anything, and whether it should own partitions.
+    pub well: bool,
+}
+
+impl Site {
+    pub async fn new(keep: Option<&Path>) -> Result<Self, String> {
+        let program = program()?;
+        let (folder, scratch) = match keep {
+            Some(folder) => {
+                fs::create_dir_all(folder).map_err(|e| format!("{} cannot be made: {e}", folder.display()))?;
+                (folder.to_owned(), None)
+            }
+            None => {
+                let scratch = Scratch::within(&std::env::temp_dir(), &format!("crossdock-nodes-{}", std::process::id()))?;
+                (scratch.path().to_owned(), Some(scratch))
+            }
+        };
+        let folder = fs::canonicalize(&folder).map_err(|e| format!("{} is no folder: {e}", folder.display()))?;
+        let cluster = tokio::task::spawn_blocking(Cluster::start).await.map_err(|e| e.to_string())??;
+        let mut nodes = Vec::new();
+        for at in 0..NODES {
+            let (name, address) = (format!("node-{at}"), address::own()?);
+            let road = Road::to(cluster.address).await?;
+            nodes.push(Node { name, address, road, hub: None, well: false });
+        }
+        landscape(&folder).map_err(|e| format!("the landscape cannot be copied: {e}"))?;
+        Ok(Self { cluster, balancer: Balancer::new().await?, nodes, folder, program, _scratch: scratch })
+    }
+
+    /// Opens the store by the straight road.
+    pub async fn open(&self) -> Result<PostgresStore, String> {
+        let options = PostgresOptions::new(self.cluster.url(self.cluster.address), KeySource::File(self.key_file()));
+        let opening = tokio::task::spawn_blocking(move || PostgresStore::open(&options));
+        opening.await.map_err(|e| e.to_string())?.map_err(|e| format!("the store does not open: {e}"))
+    }
+
+    /// Makes the schema, an API key, and what watches over the epochs.
+    pub async fn prepare(&self) -> Result<String, String> {
+        let store = self.open().await?;
+        let auth = Auth::new(Principals::default(), false, crossdock_server::random::system).map_err(|e| e.to_string())?;
+        auth.load(&store).await.map_err(|problem| problem.detail)?;
+        let key = auth.add_key(&store, "shopper", Role::Operator, Sites::All).await.map_err(|problem| problem.detail)?;
+        tokio::task::spawn_blocking(move || drop(store)).await.map_err(|e| e.to_string())?;
+        self.cluster.ask(WATCH).await?;
+        Ok(key)
+    }
+
+    fn key_file(&self) -> PathBuf {
+        self.folder.join("crossdock.key")
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn log_path(&self, at: usize) -> PathBuf {
+        self.folder.join(format!("{}.log", self.nodes[at].name))
+    }
+
+    /// Starts a node and waits until it listens.
+    pub async fn start(&mut self, at: usize, systems: &Systems) -> Result<(), String> {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log_path(at)).map_err(|e| format!("no log: {e}"))?;
+        let url = self.cluster.url(self.nodes[at].road.address);
+        let node = &mut self.nodes[at];
+        let mut command = Command::new(&self.program);
+        command.arg("run").arg("--landscape").arg(self.folder.join("landscape"));
+        command.args(["--listen", &node.address.to_string(), "--node", &node.name]).env("CROSSDOCK_DATABASE", url);
+        for system in SYSTEMS {
+            command.env(format!("CROSSDOCK_{}_URL", system.to_uppercase()), systems.url(system).unwrap_or_default());
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
+        let mut hub = Hub::spawn(command)?;
+        hub.is_up().await?;
+        node.hub = Some(hub);
+        self.set_well(at, true);
+        Ok(())
+    }
+
+    pub fn set_well(&mut self, at: usize, well: bool) {
+        self.nodes[at].well = well;
+        self.balancer.set_well(self.nodes.iter().filter(|node| node.well).map(|node| node.address).collect());
+    }
+
+    pub async fn kill(&mut self, at: usize) -> Result<(), String> {
+        self.set_well(at, false);
+        self.nodes[at].hub.take().ok_or("it does not run")?.kill().await
+    }
+
+    pub async fn signal(&self, at: usize, signal: &str) -> Result<(), String> {
+        let pid = self.nodes[at].hub.as_ref().and_then(Hub::pid).ok_or("it does not run")?;
+        let sent = Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status().await;
+        if sent.is_ok_and(|status| status.success()) { Ok(()) } else { Err(format!("{signal} was not sent to {pid}")) }
+    }
+
+    /// Stops it as a person would; how long it took to be gone.
+    pub async fn stop(&mut self, at: usize) -> Result<Duration, String> {
+        let watch = Stopwatch::start();
+        self.signal(at, "TERM").await?;
+        self.set_well(at, false);
+        let hub = self.nodes[at].hub.take().ok_or("it does not run")?;
+        let status = hub.has_ended().await?;
+        if status.success() { Ok(watch.elapsed()) } else { Err(format!("it ended with {status}")) }
+    }
+
+    /// Waits until all partitions are spread evenly over the nodes that are well; how long that took, `None` when it was not by then.
+    pub async fn is_even(&self, within: Duration) -> Result<Option<Duration>, String> {
+        let watch = Stopwatch::start();
+        let names: Vec<&str> = self.nodes.iter().filter(|node| node.well).map(|node| &*node.name).collect();
+        while watch.elapsed() < within {
+            let mut held: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+            for line in self.cluster.ask("SELECT node, count(*) FROM crossdock.lease GROUP BY node").await? {
+                let (id, count) = line.rsplit_once('|').unwrap_or_default();
+                let name = id.split('/').next().unwrap_or_default();
+                held.entry(name.to_owned()).or_default().push(count.parse().unwrap_or(0));
+            }
+            // Each by one run of it.
+            let counts: Vec<usize> = held.values().filter(|runs| runs.len() == 1).map(|runs| runs[0]).collect();
+            let (least, most) = (counts.iter().min().copied().unwrap_or(0), counts.iter().max().copied().unwrap_or(0));
+            if held.keys().eq(names.iter().copied()) && counts.len() == names.len() && most - least <= 1 {
+                return Ok(Some(watch.elapsed()));
+            }
+            clock::pause(LOOK).await;
+        }
+        Ok(None)
+    }
+}
+
+/// Copies the demo's landscape, but for where the store is and how often open orders are looked after.
+fn landscape(folder: &Path) -> std::io::Result<()> {
+    let to = &folder.join("landscape");
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../landscapes/demo"), to)?;
+    let node = to.join("crossdock.yaml");
+    let store = format!("kind: postgres\n  url: env:CROSSDOCK_DATABASE\n  key_file: {}", folder.join("crossdock.key").display());
+    let text = fs::read_to_string(&node)?
+        .replace("kind: sqlite\n  path: crossdock-demo.db", &store)
+        .replace("reconcile_every: 5m", "reconcile_every: 15s");
+    fs::write(node, text)
+}

@@ -20,12 +20,25 @@ pub enum OpenError {
 pub fn open(config: &StoreConfig, folder: &Path) -> Result<Arc<dyn FullStore>, OpenError> {
     match config {
         StoreConfig::Sqlite { path } => Ok(Arc::new(SqliteStore::open(&Options::new(folder.join(path)))?)),
-        StoreConfig::Postgres { url, key_file, certificates } => {
-            let secrets = Secrets::new(|reference| read_secret(reference, &|name: &str| std::env::var(name).ok()));
-            let url = secrets.resolve(url, "").map_err(|e| OpenError::Address(e.to_string()))?;
-            postgres(url.expose(), folder.join(key_file), certificates.as_ref().map(|path| folder.join(path)))
-        }
+        StoreConfig::Postgres { .. } => Ok(Arc::new(open_postgres(config, folder)?)),
     }
+}
+
+/// Opens a landscape's store as the PostgreSQL store that it is.
+pub fn open_postgres(config: &StoreConfig, folder: &Path) -> Result<PostgresStore, OpenError> {
+    let StoreConfig::Postgres { url, key_file, certificates } = config else {
+        return Err(OpenError::Address("the store is a file".into()));
+    };
+    let url = address(url).map_err(OpenError::Address)?;
+    let certificates = certificates.as_ref().map(|path| folder.join(path));
+    let options = PostgresOptions { certificates, ..PostgresOptions::new(url, KeySource::File(folder.join(key_file))) };
+    Ok(PostgresStore::open(&options)?)
+}
+
+/// The address that a reference (`env:NAME`, `file:PATH`) names.
+pub fn address(reference: &str) -> Result<String, String> {
+    let secrets = Secrets::new(|reference| read_secret(reference, &|name: &str| std::env::var(name).ok()));
+    secrets.resolve(reference, "").map(|url| url.expose().to_owned()).map_err(|e| e.to_string())
 }
 
 /// Opens a PostgreSQL store at an address that is known.

@@ -54,6 +54,14 @@ impl Default for Options {
     }
 }
 
+/// The cursor that says, while it is not empty, that the store was restored to an older point: when, in milliseconds.
+pub const RESTORED: &str = "restored";
+
+/// Whether a person has said that the store was restored, and not yet that all is settled.
+pub async fn is_restored(store: &dyn Store) -> Result<bool, StoreError> {
+    Ok(store.cursor(RESTORED).await?.is_some_and(|mark| !mark.is_empty()))
+}
+
 /// Inputs that the core hears in one round.
 const BATCH_MAX: usize = 256;
 
@@ -101,6 +109,7 @@ impl Running {
     ) -> Result<Arc<Self>, StoreError> {
         let leases = store.lease("this", clock.now()).await?;
         options.core.epoch = leases.iter().map(|lease| lease.epoch).max().unwrap_or(1);
+        options.core.restored = is_restored(&*store).await?;
         let mut core = Core::new(options.core.clone(), wiring.clone(), clock.now());
         for name in wiring.systems.keys() {
             if let Some(bytes) = store.cursor(&breaker_cursor(name)).await?
@@ -136,6 +145,10 @@ impl Running {
         poll::start(&hub, &client, &stopped);
         schedule::start(&hub, &client, &stopped);
         lookout::start(&hub, &stopped);
+        if hub.options.core.restored {
+            let hub = hub.clone();
+            tokio::spawn(async move { poll::reconcile_open(&hub, None).await });
+        }
         Ok(hub)
     }
 
@@ -153,6 +166,11 @@ impl Running {
 
     pub fn is_fenced(&self) -> bool {
         self.fenced.load(Ordering::Relaxed)
+    }
+
+    /// Whether the store was restored to an older point, and nobody has said yet that all is settled.
+    pub fn is_restored(&self) -> bool {
+        self.options.core.restored
     }
 
     /// Whether nothing is queued or under way (timers and future retries apart).

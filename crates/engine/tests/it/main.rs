@@ -10,6 +10,7 @@ mod crashes;
 mod health;
 mod kit;
 mod lanes;
+mod restored;
 mod sending;
 mod shell;
 mod talk;

@@ -32,7 +32,16 @@ pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    take: Option<TakeArgs>,
+    store: StoreArgs,
+    /// The backup's name; its checkpoint is written beside it, as FILE.checkpoint.
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// Do not read the copy again.
+    #[arg(long)]
+    unchecked: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(clap::Subcommand)]
@@ -59,21 +68,6 @@ struct StoreArgs {
     /// The store's file.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
-}
-
-#[derive(clap::Args)]
-struct TakeArgs {
-    #[command(flatten)]
-    store: StoreArgs,
-    /// The backup's name; its checkpoint is written beside it, as FILE.checkpoint.
-    #[arg(long, value_name = "FILE")]
-    to: PathBuf,
-    /// Do not read the copy again.
-    #[arg(long)]
-    unchecked: bool,
-    /// Print the report as JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(clap::Args)]
@@ -134,13 +128,13 @@ struct Report {
 }
 
 pub async fn run(args: Args) -> ExitCode {
-    let (report, json) = match (args.command, args.take) {
-        (Some(Command::Check(args)), _) => (check(&args).await, args.json),
-        (Some(Command::Restore(args)), _) => (restore(&args).await, args.json),
-        (Some(Command::Checkpoint(args)), _) => (take_checkpoint(&args).await, false),
-        (Some(Command::Restored(args)), _) => (mark(&args, true).await, false),
-        (Some(Command::Settled(args)), _) => (mark(&args, false).await, false),
-        (None, Some(args)) => (take(&args).await, args.json),
+    let (report, json) = match (&args.command, &args.to) {
+        (Some(Command::Check(args)), _) => (check(args).await, args.json),
+        (Some(Command::Restore(args)), _) => (restore(args).await, args.json),
+        (Some(Command::Checkpoint(args)), _) => (take_checkpoint(args).await, false),
+        (Some(Command::Restored(args)), _) => (mark(args, true).await, false),
+        (Some(Command::Settled(args)), _) => (mark(args, false).await, false),
+        (None, Some(to)) => (take(&args, to).await, args.json),
         (None, None) => (Err(Failure::usage("say where to, with --to FILE; see --help")), false),
     };
     match report {
@@ -177,26 +171,26 @@ impl StoreArgs {
     }
 }
 
-async fn take(args: &TakeArgs) -> Result<Option<Report>, Failure> {
+async fn take(args: &Args, to: &Path) -> Result<Option<Report>, Failure> {
     let Which::File(store) = args.store.which()? else {
         return Err(Failure::usage(
             "this store is in PostgreSQL: back it up with pg_basebackup or pg_dump, see docs/operations.md",
         ));
     };
-    let bytes = sqlite::backup(&store, &args.to).map_err(Failure::fault)?;
+    let bytes = sqlite::backup(&store, to).map_err(Failure::fault)?;
     let KeySource::File(key) = Options::new(&store).key else { return Err(Failure::fault("the key is not in a file")) };
     let key = KeySource::File(key);
     // Of the copy, not of the store, which has gone on meanwhile.
-    let taken = sqlite::checkpoint_of_backup(&args.to, &key, Clock::System.now()).map_err(Failure::fault)?;
-    let checkpoint = beside(&args.to, ".checkpoint");
+    let taken = sqlite::checkpoint_of_backup(to, &key, Clock::System.now()).map_err(Failure::fault)?;
+    let checkpoint = beside(to, ".checkpoint");
     write(&checkpoint, &taken)?;
     let checked = match args.unchecked {
         true => None,
-        false => Some(sqlite::check_backup(&args.to, Some(&key), Some(&taken)).map_err(Failure::fault)?),
+        false => Some(sqlite::check_backup(to, Some(&key), Some(&taken)).map_err(Failure::fault)?),
     };
     let good = checked.as_ref().is_none_or(Checked::is_good);
     let checkpoint = Some(checkpoint.display().to_string());
-    Ok(Some(Report { file: args.to.display().to_string(), bytes: Some(bytes), checkpoint, checked, good }))
+    Ok(Some(Report { file: to.display().to_string(), bytes: Some(bytes), checkpoint, checked, good }))
 }
 
 async fn check(args: &CheckArgs) -> Result<Option<Report>, Failure> {

@@ -9,10 +9,10 @@
 //! The seed repeats the orders and the moments, not the threads.
 
 mod exhaustive;
-mod hub;
-mod judge;
-mod random;
-mod shop;
+pub(crate) mod hub;
+pub(crate) mod judge;
+pub(crate) mod random;
+pub(crate) mod shop;
 mod single;
 mod still;
 

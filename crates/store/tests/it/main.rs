@@ -6,6 +6,7 @@ mod cluster;
 mod conformance;
 mod crash;
 mod folder;
+mod full;
 mod orders;
 mod postgres;
 mod postgres_nodes;

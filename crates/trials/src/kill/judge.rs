@@ -41,7 +41,7 @@ pub struct Judged {
     pub restless: u64,
 }
 
-pub(super) async fn judge(shop: &Shop, store: &dyn ReadStore) -> Result<Judged, String> {
+pub(crate) async fn judge(shop: &Shop, store: &dyn ReadStore) -> Result<Judged, String> {
     let ledgers = shop.ledgers();
     let hub = HubView::read(store).await.map_err(|e| format!("the store cannot be read: {e}"))?;
     let report = verify(&ledgers, Some(&hub), Some(&known_flows), &Options::at_rest(Clock::System.now()));

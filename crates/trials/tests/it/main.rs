@@ -2,8 +2,12 @@
 
 mod bugs;
 mod crash;
+mod failover;
 mod fuzz;
 mod kill;
+mod moving;
+mod restored;
 mod scenarios;
 mod sim;
+mod trouble;
 mod tryton;

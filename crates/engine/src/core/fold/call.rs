@@ -72,8 +72,10 @@ impl Core {
             }
         };
         if kind == JobKind::Attempt {
-            let allowed =
-                if effect.attempts == 0 { self.dispatcher.first_call(system) } else { self.dispatcher.spend_retry(system, now) };
+            // On a restored store the question before a first send is no retry: there would be nothing that earns the budget for it.
+            let asked_first = self.config.restored && (effect.attempts, effect.generation) == (1, 2);
+            let is_first = effect.attempts == 0 || asked_first;
+            let allowed = if is_first { self.dispatcher.first_call(system) } else { self.dispatcher.spend_retry(system, now) };
             if let Err(later) = allowed {
                 self.dispatcher.release(system, now);
                 let later = later + self.random.jitter(Duration::millis(500));

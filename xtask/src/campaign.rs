@@ -16,20 +16,26 @@ Runs one of the long campaigns of crates/trials in release mode:
   sim      seeded simulation of the real core and flows, with faults
   bugs     planted bugs, each of which a named test must catch
   nodes    three hubs on one PostgreSQL: killed, paused, cut off and stopped under load
+  failover the database killed and its standby promoted, or stopped for a while (--outage)
+  move     a store moved into PostgreSQL by a program that is killed and run again
+  restore  a hub put back to an older backup, while the systems remember what came after
   fuzz     broken order payloads through the API and the polled page
   tryton   orders through a real ERP, which is set up, cut off, killed and restarted
 
   --seed N   the first seed (printed again when something is found)
-  --count N  how many kills, images, worlds, blows, payloads or orders
+  --count N  how many kills, blows, failovers, images, worlds, payloads or orders
 
 Further arguments go to the campaign as they are; `-- --help` shows its own.";
 
-const NAMES: &[&str] = &["kill", "crash", "sim", "bugs", "nodes", "fuzz", "tryton"];
+const NAMES: &[&str] = &["kill", "crash", "sim", "bugs", "nodes", "failover", "move", "restore", "fuzz", "tryton"];
 
 pub fn run(arguments: &[String]) -> Result<(), Failure> {
     let plan = plan(arguments)?;
     let mut command = vec!["run", "--release", "--package", "crossdock-trials", "--", plan.name];
     command.extend(plan.arguments.iter().map(String::as_str));
+    if ["failover", "move"].contains(&plan.name) {
+        packages::ensure(packages::FOR_TESTS)?;
+    }
     if plan.name != "tryton" {
         return Ok(process::run_cargo(&command)?);
     }

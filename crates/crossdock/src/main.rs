@@ -3,6 +3,7 @@
 //! This crate only wires: it reads a landscape, builds connectors, opens the store, starts engine and surfaces, and prints. What
 //! happens to an order is in `flows`, what happens to a call in `engine`.
 
+mod backup;
 mod bench;
 mod check;
 mod demo;
@@ -15,6 +16,7 @@ mod run;
 mod schema;
 mod simulate;
 mod source;
+mod store;
 mod stores;
 mod trace;
 mod verify;
@@ -50,6 +52,10 @@ enum Command {
     Exceptions(exceptions::Args),
     /// Check the systems' ledgers and the hub's store against the invariants.
     Verify(verify::Args),
+    /// Back up a store, check a backup, and put one back.
+    Backup(backup::Args),
+    /// Move a store from its file into PostgreSQL.
+    Store(store::Args),
     /// Measure the hub on this machine.
     Bench(bench::Args),
     /// Write the JSON Schemas of the canonical objects into a folder.
@@ -74,6 +80,8 @@ fn main() -> ExitCode {
         Command::Trace(args) => runtime.block_on(trace::run(args)),
         Command::Exceptions(args) => runtime.block_on(exceptions::run(args)),
         Command::Verify(args) => runtime.block_on(verify::run(args)),
+        Command::Backup(args) => runtime.block_on(backup::run(args)),
+        Command::Store(args) => store::run(&args),
         Command::Bench(args) => runtime.block_on(bench::run(args)),
         Command::Schema(args) => schema::run(&args),
     }
@@ -107,6 +115,13 @@ mod tests {
             "exceptions skip 1 --url http://x",
             "exceptions retry 1",
             "verify",
+            "backup check",
+            "backup check b.db --landscape .",
+            "backup restore b.db",
+            "backup --to a --store b --landscape .",
+            "store move",
+            "store move --from hub.db",
+            "store move --from hub.db --to env:URL --landscape .",
             "verify --ledger erp",
             "verify --ledger erp=x --settle soon",
         ] {

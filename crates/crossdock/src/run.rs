@@ -72,6 +72,9 @@ pub async fn run(args: Args) -> ExitCode {
         Err(error) => return exit::fault(format!("{listen} cannot be listened on: {error}")),
     };
     println!("crossdock {} on http://{listen}/", node.name);
+    if running.is_restored() {
+        println!("the store was restored to an older point: systems are asked before anything is sent for the first time");
+    }
     if let Some(token) = first {
         println!("first sign-in: http://{listen}/sign-in with the token {token}");
     }

@@ -5,6 +5,7 @@
 //! The engine decides, the store only keeps: no retry, no business rule lives here.
 
 mod audit;
+pub mod checkpoint;
 mod codes;
 pub mod conformance;
 pub mod crash;
@@ -16,6 +17,7 @@ pub mod postgres;
 mod read;
 mod request;
 pub mod sqlite;
+pub mod transfer;
 mod vault;
 
 pub use memory::{Fault, MemoryStore};

@@ -11,7 +11,7 @@
 mod exhaustive;
 pub(crate) mod hub;
 pub(crate) mod judge;
-mod random;
+pub(crate) mod random;
 pub(crate) mod shop;
 mod single;
 mod still;

@@ -5,6 +5,10 @@
 //! - `crash`: what a disk may hold after a power cut, built and opened thousands of times.
 //! - `kill`: the hub's process killed at random and at every system call that changes something.
 //! - `nodes`: three hubs on one database, killed, paused, cut off and stopped under load.
+//! - `failover`: the hub's database killed, with its standby made the new one, or stopped for a while.
+//! - `move`: a store moved from its file into PostgreSQL by a program that is killed and run again.
+//! - `restore`: a hub put back to an older backup, while the systems remember what came after.
+//! - `trouble`: a full disk under a whole hub, and a second hub on one file; without a long form.
 //! - `fuzz`: broken order payloads through both doors; each is refused with a code, or on record and ends.
 //! - `tryton`: orders into a real ERP, whose own tables are judged, also while it is cut off and killed.
 //!
@@ -12,12 +16,17 @@
 
 mod address;
 pub mod bugs;
+mod cluster;
 pub mod crash;
+pub mod failover;
 pub mod fuzz;
 pub mod kill;
+pub mod moving;
 pub mod nodes;
+pub mod restore;
 pub mod scene;
 pub mod sim;
 mod town;
+pub mod trouble;
 pub mod tryton;
 mod wiring;

@@ -1,7 +1,7 @@
 //! `cargo run --release -p crossdock-trials -- CAMPAIGN`; `cargo xtask campaign` does it for you.
 
 use clap::{Parser, Subcommand};
-use crossdock_trials::{bugs, crash, fuzz, kill, nodes, sim, tryton};
+use crossdock_trials::{bugs, crash, failover, fuzz, kill, moving, nodes, restore, sim, tryton};
 use std::process::ExitCode;
 
 /// Campaigns that try to break the hub's promises.
@@ -24,6 +24,12 @@ enum Campaign {
     Kill(kill::Args),
     /// Three hubs on one database under load: killed, paused, cut off, stopped and started again.
     Nodes(nodes::Args),
+    /// The database killed under load and its standby promoted, or stopped for a while.
+    Failover(failover::Args),
+    /// A store moved into PostgreSQL by a program that is killed and run again.
+    Move(moving::Args),
+    /// A hub put back to a backup of earlier, against the ledgers of systems that remember.
+    Restore(restore::Args),
     /// Broken order payloads through both doors.
     Fuzz(fuzz::Args),
     /// Orders into a real ERP that is up, and its tables against them.
@@ -37,6 +43,9 @@ fn main() -> ExitCode {
         Campaign::Crash(args) => crash::run(&args),
         Campaign::Kill(args) => kill::run(&args),
         Campaign::Nodes(args) => nodes::run(&args),
+        Campaign::Failover(args) => failover::run(&args),
+        Campaign::Move(args) => moving::run(&args),
+        Campaign::Restore(args) => restore::run(&args),
         Campaign::Fuzz(args) => fuzz::run(&args),
         Campaign::Tryton(args) => tryton::run(&args),
     }

@@ -44,6 +44,8 @@ struct Settings {
     sweep_every_ms: i64,
     /// Orders changed before this are not polled.
     start: Timestamp,
+    /// After a restore: orders that were taken since then are taken once more.
+    recover: Option<Timestamp>,
     /// How long the platform may show an old status after a write.
     settling_ms: i64,
     state_attribute: String,
@@ -109,13 +111,16 @@ fn settings(mut s: Section<'_>, faults: &mut Vec<ConfigFault>) -> Settings {
     if sites.is_empty() || sites.iter().any(|site| site.is_empty() || site.len() > 32) {
         faults.push(fault(s.path_of("sites"), "expected the ids of the sites to serve, each of 1 to 32 characters"));
     }
-    let start = match s.text("start", faults) {
-        None => Timestamp(0),
-        Some(text) => Timestamp::parse(text).unwrap_or_else(|| {
-            faults.push(fault(s.path_of("start"), "expected an instant such as 2026-11-24T10:00:00Z"));
-            Timestamp(0)
-        }),
+    let mut instant = |name: &'static str| {
+        let text = s.text(name, faults)?;
+        let instant = Timestamp::parse(text);
+        if instant.is_none() {
+            faults.push(fault(s.path_of(name), "expected an instant such as 2026-11-24T10:00:00Z"));
+        }
+        instant
     };
+    let start = instant("start").unwrap_or(Timestamp(0));
+    let recover = instant("recover");
     let export = s.texts("export", faults).unwrap_or_else(|| vec!["ready".into()]);
     if export.is_empty() || export.iter().any(|status| !["ready", "not_exported", "failed"].contains(&status.as_str())) {
         faults.push(fault(s.path_of("export"), "expected one or more of ready, not_exported, failed"));
@@ -158,6 +163,7 @@ fn settings(mut s: Section<'_>, faults: &mut Vec<ConfigFault>) -> Settings {
         overlap_every_ms: s.duration("overlap_every", 60_000, faults),
         sweep_every_ms: s.duration("sweep_every", 300_000, faults),
         start,
+        recover,
         settling_ms: s.duration("settling", 2_000, faults),
         state_attribute: s.text("state_attribute", faults).unwrap_or("c_hubState").to_owned(),
         unit: s.text("unit", faults).unwrap_or("EA").to_owned(),

@@ -42,6 +42,8 @@ enum Kind {
     Intake,
     /// Orders that changed after they were taken, by last change.
     Changes,
+    /// After a restore: orders that were taken since an instant, and that the restored store knows nothing of.
+    Recovery,
     /// The same as intake from the beginning, by creation: finds what paging over a moving list can miss.
     Sweep,
 }
@@ -56,6 +58,7 @@ impl List<'_> {
         let kind = match self.kind {
             Kind::Intake => "intake",
             Kind::Changes => "changes",
+            Kind::Recovery => "recovery",
             Kind::Sweep => "sweep",
         };
         format!("{}/{kind}", self.site)
@@ -64,7 +67,7 @@ impl List<'_> {
     /// The field that orders this list.
     fn time(&self) -> &'static str {
         match self.kind {
-            Kind::Intake | Kind::Changes => "lastModified",
+            Kind::Intake | Kind::Changes | Kind::Recovery => "lastModified",
             Kind::Sweep => "creationDate",
         }
     }
@@ -76,6 +79,9 @@ fn lists(settings: &Settings) -> Vec<List<'_>> {
         lists.push(List { kind: Kind::Intake, site });
         if !settings.watch.is_empty() {
             lists.push(List { kind: Kind::Changes, site });
+        }
+        if settings.recover.is_some() {
+            lists.push(List { kind: Kind::Recovery, site });
         }
         lists.push(List { kind: Kind::Sweep, site });
     }
@@ -130,6 +136,7 @@ fn done(messages: Vec<Message>, cursor: &Cursor, more: bool) -> NextPoll {
 fn first_mark(settings: &Settings, list: &List<'_>, now: Timestamp) -> Watermark {
     match list.kind {
         Kind::Intake | Kind::Sweep => Watermark::new(settings.start),
+        Kind::Recovery => Watermark::new(settings.recover.unwrap_or(settings.start)),
         Kind::Changes => Watermark::new(now - Duration::millis(settings.overlap_ms)),
     }
 }
@@ -138,17 +145,17 @@ fn first_mark(settings: &Settings, list: &List<'_>, now: Timestamp) -> Watermark
 fn at_the_end(settings: &Settings, list: &List<'_>, place: Place, mark: Watermark, now: Timestamp) -> Place {
     match list.kind {
         Kind::Sweep => Place { mark: Watermark::new(settings.start), since: now },
-        Kind::Intake | Kind::Changes if (now - place.since).0 >= settings.overlap_every_ms => {
+        Kind::Intake | Kind::Changes | Kind::Recovery if (now - place.since).0 >= settings.overlap_every_ms => {
             Place { mark: mark.back(Duration::millis(settings.overlap_ms)), since: now }
         }
-        Kind::Intake | Kind::Changes => Place { mark, ..place },
+        Kind::Intake | Kind::Changes | Kind::Recovery => Place { mark, ..place },
     }
 }
 
 /// The next list of this round, or the first one of the next.
 fn next_turn(settings: &Settings, lists: &[List<'_>], cursor: &Cursor, turn: usize, now: Timestamp) -> usize {
     let due = |list: &List<'_>| match list.kind {
-        Kind::Intake | Kind::Changes => true,
+        Kind::Intake | Kind::Changes | Kind::Recovery => true,
         // The intake has just begun at the same place; the first sweep can wait its turn.
         Kind::Sweep => match cursor.lists.get(&list.name()) {
             Some(place) => (now - place.since).0 >= settings.sweep_every_ms,
@@ -160,11 +167,12 @@ fn next_turn(settings: &Settings, lists: &[List<'_>], cursor: &Cursor, turn: usi
 
 fn request(settings: &Settings, list: &List<'_>, mark: &Watermark, page: u32) -> Request {
     let (sort, from) = match list.kind {
-        Kind::Intake | Kind::Changes => ("last_modified_date", "lastModifiedDateFrom"),
+        Kind::Intake | Kind::Changes | Kind::Recovery => ("last_modified_date", "lastModifiedDateFrom"),
         Kind::Sweep => ("creation_date", "creationDateFrom"),
     };
     let (status, export) = match list.kind {
         Kind::Intake | Kind::Sweep => ("new".to_owned(), Some(settings.export.join(","))),
+        Kind::Recovery => ("new,completed".to_owned(), Some("exported".to_owned())),
         Kind::Changes => (settings.watch.join(","), None),
     };
     let mut target = format!("{}/organizations/{}/orders?siteId={}", settings.api, settings.organization, percent(list.site));
@@ -208,7 +216,7 @@ fn read_page(
             continue;
         };
         rows.push(Row { id: number.to_string(), changed });
-        let kind = kind_of(settings, order);
+        let kind = if list.kind == Kind::Recovery { PLACED } else { kind_of(settings, order) };
         messages.push(Message {
             id: (kind != PLACED).then(|| version(&site, &number, order)),
             about: About::Order(OrderRef {

@@ -579,6 +579,31 @@ fn the_sweep_finds_what_the_watermark_has_passed() {
 }
 
 #[test]
+fn after_a_restore_orders_that_were_exported_meanwhile_are_taken_once_more() {
+    let connector = built(&STOREFRONT.replace("settings: {", "settings: {recover: '2026-11-24T10:00:00Z', "));
+    let mut cursor = Value::Null;
+    let mut kinds = Vec::new();
+    for _ in 0..40 {
+        let Some(NextPoll::Send(request)) = connector.poll(&cursor, &[], Timestamp(0)) else { panic!("sends") };
+        let recovers = request.target.contains("exportStatus=exported");
+        assert!(!recovers || request.target.contains("lastModifiedDateFrom=2026-11-24T10"), "{}", request.target);
+        let row =
+            r#"{"orderNo":"1","siteId":"S","lastModified":"2026-11-24T10:00:01Z","status":"new","exportStatus":"exported"}"#;
+        let page = if recovers { format!(r#"{{"data":[{row}]}}"#) } else { r#"{"data":[]}"#.to_owned() };
+        let exchange = Exchange { request, answer: Ok(Response::new(200, page.into_bytes())) };
+        let Some(NextPoll::Page { messages, cursor: next, .. }) = connector.poll(&cursor, &[exchange], Timestamp(0)) else {
+            panic!("a page")
+        };
+        kinds.extend(messages.into_iter().map(|message| message.kind));
+        cursor = next;
+    }
+    assert!(!kinds.is_empty() && kinds.iter().all(|kind| kind == "order.placed"), "{kinds:?}");
+    let none = built(STOREFRONT);
+    let Some(NextPoll::Send(request)) = none.poll(&Value::Null, &[], Timestamp(0)) else { panic!("sends") };
+    assert!(!request.target.contains("exported"), "{}", request.target);
+}
+
+#[test]
 fn a_poll_that_fails_says_how_to_go_on() {
     let connector = built(STOREFRONT);
     let ends = |answer: Result<Response, TransportError>| {

@@ -60,6 +60,8 @@ pub struct Config {
     pub timer_horizon: Duration,
     /// How long a message for an unknown record waits for its identity before a person is asked.
     pub stray_after: Duration,
+    /// The store was restored to an older point: what is sent for the first time may have been sent by a run that it knows nothing of.
+    pub restored: bool,
 }
 
 impl Default for Config {
@@ -72,6 +74,7 @@ impl Default for Config {
             archive: true,
             timer_horizon: Duration::minutes(10),
             stray_after: Duration::seconds(50),
+            restored: false,
         }
     }
 }

@@ -77,6 +77,14 @@ impl Default for Options {
     }
 }
 
+/// The cursor that says, while it is not empty, that the store was restored to an older point: when, in milliseconds.
+pub const RESTORED: &str = "restored";
+
+/// Whether a person has said that the store was restored, and not yet that all is settled.
+pub async fn is_restored(store: &dyn Store) -> Result<bool, StoreError> {
+    Ok(store.cursor(RESTORED).await?.is_some_and(|mark| !mark.is_empty()))
+}
+
 /// Inputs that the core hears in one round.
 const BATCH_MAX: usize = 256;
 
@@ -128,10 +136,11 @@ impl Running {
         read: Arc<dyn ReadStore>,
         wiring: Wiring,
         clock: Clock,
-        options: Options,
+        mut options: Options,
     ) -> Result<Arc<Self>, StoreError> {
         let shared = store.is_shared();
         let leases = if shared { Vec::new() } else { store.lease(&options.node.id(), clock.now()).await? };
+        options.core.restored = is_restored(&*store).await?;
         let mut core = Core::new(options.core.clone(), wiring.clone(), clock.now());
         for name in wiring.systems.keys() {
             if let Some(bytes) = store.cursor(&breaker_cursor(name)).await?
@@ -182,6 +191,10 @@ impl Running {
         schedule::start(&hub, &client, &stopped);
         lookout::start(&hub, &stopped);
         retention::start(&hub, &stopped);
+        if hub.options.core.restored {
+            let hub = hub.clone();
+            tokio::spawn(async move { poll::reconcile_open(&hub, None).await });
+        }
         Ok(hub)
     }
 
@@ -219,6 +232,11 @@ impl Running {
 
     pub fn is_fenced(&self) -> bool {
         self.fenced.load(Ordering::Relaxed)
+    }
+
+    /// Whether the store was restored to an older point, and nobody has said yet that all is settled.
+    pub fn is_restored(&self) -> bool {
+        self.options.core.restored
     }
 
     /// Whether nothing is queued or under way (timers and future retries apart).

@@ -11,6 +11,7 @@ mod health;
 mod kit;
 mod lanes;
 mod nodes;
+mod restored;
 mod sending;
 mod shell;
 mod talk;

@@ -65,7 +65,9 @@ impl Dial {
             // "Prefer" would go on in clear where the server, or somebody between, says that it has no TLS.
             config.ssl_mode(if stays_here(&config) { SslMode::Disable } else { SslMode::Require });
         }
-        config.application_name("crossdock").connect_timeout(options.answer_within);
+        // Of several servers one may swallow everything: its share of the time, and the next is asked.
+        let hosts = u32::try_from(config.get_hosts().len().max(1)).unwrap_or(u32::MAX);
+        config.application_name("crossdock").connect_timeout(options.answer_within / hosts);
         // A peer that is gone without a word is noticed by the network, however long a statement may take.
         config
             .keepalives(true)

@@ -10,6 +10,7 @@ mod check;
 mod clock;
 mod dial;
 mod error;
+mod import;
 mod listen;
 mod members;
 mod migrate;
@@ -23,12 +24,14 @@ mod verify;
 mod views;
 mod writer;
 
+pub(crate) use import::{Import, Mark as ImportMark, compact_bytes, compact_text};
 pub use options::PostgresOptions;
 
 use crate::{
     Accepted, AuditRow, AuditVerdict, Committed, Counts, CursorWrite, DueEffect, DueTimer, ExceptionQuery, ExceptionView,
     InboxId, InboxRow, Intake, JournalRow, Lease, Loaded, Membership, NodeTurn, Partitions, PayloadHash, ProcessDetail,
     ProcessKey, ProcessQuery, ProcessView, ReadStore, Reply, Store, StoreError, Transition, TransitionId,
+    checkpoint::{Checkpoint, Walked},
     request::{Answer, Op, Request, SealedIntake, SealedTransition},
     vault::Vault,
 };
@@ -82,6 +85,11 @@ struct Opened {
 impl PostgresStore {
     /// Opens the store, making its schema in an empty database. Blocks: call it before serving.
     pub fn open(options: &PostgresOptions) -> Result<Self, StoreError> {
+        Self::open_for(options, false)
+    }
+
+    /// `moving`: by the program that moves another store into it.
+    fn open_for(options: &PostgresOptions, moving: bool) -> Result<Self, StoreError> {
         let dial = Arc::new(Dial::new(options)?);
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -99,7 +107,7 @@ impl PostgresStore {
             .name("store-postgres".into())
             .spawn(move || {
                 runtime.block_on(async move {
-                    let (erasures, shard) = match open(&dialed, &key).await {
+                    let (erasures, shard) = match open(&dialed, &key, moving).await {
                         Ok(Opened { vault, last_erasure, block }) => {
                             // Numbers of keys are out of this block, which is this store's alone.
                             vault.keys.start_after((block << 32).cast_unsigned());
@@ -146,6 +154,21 @@ impl PostgresStore {
         })
     }
 
+    /// The ends of the audit chain now; hubs may run.
+    pub fn checkpoint(&self, at: Timestamp) -> Reply<'_, Checkpoint> {
+        let vault = Arc::clone(&self.vault);
+        self.searches.ask(move |reader| async move {
+            let (offsets, heads) = reader.ends().await?;
+            Checkpoint::new(&vault, at, offsets, &heads)
+        })
+    }
+
+    /// Verifies the audit chain, and that it holds what a checkpoint knew.
+    pub fn verify_since(&self, wanted: Checkpoint) -> Reply<'_, Walked> {
+        let vault = Arc::clone(&self.vault);
+        self.searches.walk(move |reader| async move { reader.walk_since(&vault, &wanted).await })
+    }
+
     /// Puts a write before the writer, at once: writes are made in the order of these calls. The reply comes when it is on disk.
     fn write<'a, T: Send + 'a>(&'a self, op: Result<Op, StoreError>, read: fn(Answer) -> Option<T>) -> Reply<'a, T> {
         let waiting = op.and_then(|op| {
@@ -175,10 +198,13 @@ impl Drop for PostgresStore {
     }
 }
 
-async fn open(dial: &Dial, key: &crate::KeySource) -> Result<Opened, StoreError> {
+async fn open(dial: &Dial, key: &crate::KeySource, moving: bool) -> Result<Opened, StoreError> {
     let client = dial.client(Role::Writer).await.map_err(StoreError::Unavailable)?;
     let opening = async {
         let vault = migrate::migrate(&client, key).await?;
+        if !moving {
+            import::guard(&client).await?;
+        }
         let row = client.query_one("SELECT (SELECT coalesce(max(no), 0) FROM erasure), nextval('key_block')", &[]).await;
         let row = row.map_err(|e| StoreError::Unavailable(text(&e)))?;
         Ok(Opened { vault, last_erasure: row.try_get(0)?, block: row.try_get(1)? })

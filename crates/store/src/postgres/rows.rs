@@ -9,7 +9,7 @@ use crossdock_canonical::{SystemName, Timestamp};
 use std::sync::Arc;
 use tokio_postgres::{Row, types::FromSql};
 
-const HEX: u8 = 1;
+pub(super) const HEX: u8 = 1;
 const TEXT: u8 = 0;
 
 /// A hash written as hex takes half the room as bytes; any other text stays text. The first byte says which.

@@ -8,6 +8,8 @@ use super::{
 use crate::{
     AuditVerdict, PARTITIONS, StoreError,
     audit::{self, Deed},
+    checkpoint::{Checkpoint, Search, Since, Walked},
+    vault::Vault,
 };
 use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
@@ -26,6 +28,11 @@ struct Walk {
 
 impl Reader {
     pub(super) async fn verify_audit(&self) -> Result<AuditVerdict, StoreError> {
+        self.walk_audit(&mut |_, _| ()).await
+    }
+
+    /// The same; `seen` is told of every link that fits, with its partition.
+    pub(super) async fn walk_audit(&self, seen: &mut (dyn FnMut(u16, &audit::Link) + Send)) -> Result<AuditVerdict, StoreError> {
         self.walk(async {
             let mut walk = self.beginning().await?;
             let (mut count, mut after) = (0, i64::MIN);
@@ -45,6 +52,10 @@ impl Reader {
                     if let Some(broken) = walk.step(row)? {
                         return Ok(broken);
                     }
+                    let partition: u16 = small(row, 0)?;
+                    if let Some(head) = walk.heads.get(usize::from(partition)) {
+                        seen(partition, head);
+                    }
                 }
             }
             if let Some(cut) = self.cut_off(&walk).await? {
@@ -53,6 +64,32 @@ impl Reader {
             Ok(AuditVerdict::Intact { rows: count, head: audit::head_digest(&walk.heads) })
         })
         .await
+    }
+
+    pub(super) async fn walk_since(&self, vault: &Vault, wanted: &Checkpoint) -> Result<Walked, StoreError> {
+        let search = if wanted.is_sealed_by(vault) { Search::new(wanted) } else { None };
+        let Some(mut search) = search else {
+            return Ok(Walked { audit: self.verify_audit().await?, since: Some(Since::Forged) });
+        };
+        let audit = self.walk_audit(&mut |partition, link| search.see(partition, link)).await?;
+        let since = match audit {
+            AuditVerdict::Intact { .. } => Some(search.end(&self.ends().await?.0)),
+            AuditVerdict::Broken { .. } => None,
+        };
+        Ok(Walked { audit, since })
+    }
+
+    /// Each partition's last offset and link.
+    pub(super) async fn ends(&self) -> Result<(Vec<u64>, Vec<audit::Link>), StoreError> {
+        let all = usize::from(PARTITIONS);
+        let (mut offsets, mut heads) = (vec![0; all], vec![audit::GENESIS; all]);
+        for row in &self.ask("SELECT partition, \"offset\", head FROM lease ORDER BY partition", &[]).await? {
+            let place = small::<usize>(row, 0)?;
+            if let (Some(offset), Some(head)) = (offsets.get_mut(place), heads.get_mut(place)) {
+                (*offset, *head) = (unsigned(row, 1)?, hash(row, 2)?);
+            }
+        }
+        Ok((offsets, heads))
     }
 
     async fn beginning(&self) -> Result<Walk, StoreError> {

@@ -202,8 +202,11 @@ impl Reader {
             }
             return Ok((Vec::new(), now.to_string()));
         }
-        let mut cursor =
-            Cursor::parse(cursor).ok_or_else(|| StoreError::Constraint(format!("{cursor:?} is not a cursor of this journal")))?;
+        let known = match Cursor::parse(cursor) {
+            Some(known) => Some(known),
+            None => self.cursor_of_file(cursor).await?,
+        };
+        let mut cursor = known.ok_or_else(|| StoreError::Constraint(format!("{cursor:?} is not a cursor of this journal")))?;
         const NEXT: &str = "WITH next AS MATERIALIZED (
                      SELECT min(first.seq) AS seq FROM lease l
                      CROSS JOIN LATERAL (
@@ -220,6 +223,22 @@ impl Reader {
             cursor.reach(row.partition, row.offset.cast_signed());
         }
         Ok((rows, cursor.to_string()))
+    }
+
+    /// A cursor of the file that was moved here: the number of a journal row, which it kept.
+    async fn cursor_of_file(&self, cursor: &str) -> Result<Option<Cursor>, StoreError> {
+        let Ok(seq) = cursor.parse::<i64>() else { return Ok(None) };
+        let mark = self.ask_opt("SELECT value FROM meta WHERE name = 'move'", &[]).await?;
+        let moved = mark.map(|row| super::import::Mark::read(get(&row, 0)?)).transpose()?;
+        if !moved.is_some_and(|mark| (0..=mark.last_seq).contains(&seq)) {
+            return Ok(None);
+        }
+        let mut reached = Cursor::default();
+        let sql = "SELECT partition, max(\"offset\") FROM journal WHERE seq <= $1 AND \"offset\" IS NOT NULL GROUP BY partition";
+        for row in &self.ask(sql, &[&seq]).await? {
+            reached.reach(super::rows::small(row, 0)?, get(row, 1)?);
+        }
+        Ok(Some(reached))
     }
 
     pub(super) async fn inbox_depth(&self) -> Result<u64, StoreError> {

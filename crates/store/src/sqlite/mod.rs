@@ -3,7 +3,9 @@
 //! The writer owns the only connection that writes, and makes all checkpoints. Readers see the last commit. Nothing here decides
 //! what to write; see the crate's head for what is promised.
 
+mod backup;
 mod error;
+mod export;
 mod migrate;
 mod open;
 mod options;
@@ -14,6 +16,8 @@ mod verify;
 mod views;
 mod writer;
 
+pub use backup::{Checked, backup, check_backup, checkpoint, checkpoint_of_backup, restore};
+pub(crate) use export::{Export, Mark as ExportMark};
 pub use options::{Durability, Options};
 
 use crate::{
@@ -50,10 +54,16 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens or creates the store. Blocks: call it before serving.
     pub fn open(options: &Options) -> Result<Self, StoreError> {
+        Self::open_if(options, export::guard)
+    }
+
+    /// `may` is asked as soon as the file can be read.
+    fn open_if(options: &Options, may: fn(&Connection) -> Result<(), StoreError>) -> Result<Self, StoreError> {
         open::check_version(rusqlite::version_number())?;
         let lock = open::lock(&options.path)?;
         let conn = open::writer(options)?;
         migrate::migrate(&conn)?;
+        may(&conn)?;
         let vault = Arc::new(unlock(&conn, options)?);
         let last_key: i64 = conn.query_row("SELECT coalesce(max(no), 0) FROM subject_key", [], |row| row.get(0))?;
         vault.keys.start_after(last_key.cast_unsigned());

@@ -14,6 +14,11 @@ use sha2::{Digest, Sha256};
 
 impl Reader {
     pub(super) fn verify_audit(&self) -> Result<AuditVerdict, StoreError> {
+        self.walk_audit(&mut |_, _| ())
+    }
+
+    /// The same; `seen` is told of every link that fits, with its partition.
+    pub(super) fn walk_audit(&self, seen: &mut dyn FnMut(u16, &audit::Link)) -> Result<AuditVerdict, StoreError> {
         let all = usize::from(PARTITIONS);
         let mut heads = vec![audit::GENESIS; all];
         let mut places = vec![0_u64; all];
@@ -64,6 +69,7 @@ impl Reader {
             if row.get::<_, [u8; 32]>(10)? != heads[place] {
                 return broken(places[place], "its hash does not fit what it says and what came before it".into());
             }
+            seen(partition, &heads[place]);
         }
         drop(rows);
         if let Some(cut) = self.cut_off()? {

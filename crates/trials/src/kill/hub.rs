@@ -8,7 +8,10 @@ use crossdock_server::{
     auth::roles::{Role, Sites},
 };
 use crossdock_simulators::{SYSTEMS, serve::Running as Systems};
-use crossdock_store::sqlite::{Options, SqliteStore};
+use crossdock_store::{
+    FullStore, KeySource, PostgresOptions, PostgresStore,
+    sqlite::{Options, SqliteStore},
+};
 use std::{
     fs,
     net::SocketAddr,
@@ -26,13 +29,17 @@ pub(crate) const START_MAX: Duration = Duration::seconds(60);
 /// The landscape's folder and the store's file, in the ground's folder.
 const LANDSCAPE: &str = "landscape";
 const STORE: &str = "hub.db";
+/// The variable that holds a database's address.
+const DATABASE: &str = "CROSSDOCK_DATABASE";
 
 /// Where a hub lives across its deaths.
-pub(super) struct Ground {
+pub(crate) struct Ground {
     folder: PathBuf,
     /// The same at every start, so that notifications find it again.
     pub address: SocketAddr,
-    program: PathBuf,
+    pub program: PathBuf,
+    /// The database, when the store is not the file.
+    database: Option<String>,
     _scratch: Option<Scratch>,
 }
 
@@ -59,7 +66,7 @@ impl Ground {
         let folder = fs::canonicalize(&folder).map_err(|e| format!("{} is no folder: {e}", folder.display()))?;
         landscape(&folder).map_err(|e| format!("the landscape cannot be copied: {e}"))?;
         let address = address::own()?;
-        Ok(Self { folder, address, program, _scratch: scratch })
+        Ok(Self { folder, address, program, database: None, _scratch: scratch })
     }
 
     pub fn url(&self) -> String {
@@ -78,17 +85,52 @@ impl Ground {
         self.folder.join("hub.log")
     }
 
-    /// Opens the store, while no hub runs on it.
-    pub fn open(&self) -> Result<SqliteStore, String> {
-        SqliteStore::open(&Options::new(self.store_path())).map_err(|e| format!("the store does not open: {e}"))
+    pub fn key_path(&self) -> PathBuf {
+        self.folder.join(format!("{STORE}.key"))
+    }
+
+    /// From its next start on the hub's store is a database, under the key that the file has or would have.
+    pub fn use_database(&mut self, url: &str) -> Result<(), String> {
+        let node = self.folder.join(LANDSCAPE).join("crossdock.yaml");
+        let (store, key) = (self.store_path().display().to_string(), self.key_path().display().to_string());
+        let database = format!("  kind: postgres\n  url: env:{DATABASE}\n  key_file: {key}\n");
+        let changed = fs::read_to_string(&node)
+            .and_then(|text| fs::write(&node, text.replace(&format!("  kind: sqlite\n  path: {store}\n"), &database)));
+        changed.map_err(|e| format!("{} cannot be changed: {e}", node.display()))?;
+        self.database = Some(url.to_owned());
+        Ok(())
+    }
+
+    /// From its next start on the hub takes orders once more that the storefront gave since an instant.
+    pub fn recover_since(&self, since: crossdock_canonical::Timestamp) -> Result<(), String> {
+        let file = self.folder.join(LANDSCAPE).join("systems/storefront.yaml");
+        let changed = fs::read_to_string(&file).and_then(|text| {
+            fs::write(&file, text.replace("  export: [ready]\n", &format!("  export: [ready]\n  recover: {since}\n")))
+        });
+        changed.map_err(|e| format!("{} cannot be changed: {e}", file.display()))
+    }
+
+    /// Opens the store; a file only while no hub runs on it.
+    pub fn open(&self) -> Result<Box<dyn FullStore>, String> {
+        let opened: Result<Box<dyn FullStore>, _> = match &self.database {
+            None => SqliteStore::open(&Options::new(self.store_path())).map(|store| Box::new(store) as _),
+            Some(url) => {
+                let options = PostgresOptions {
+                    answer_within: std::time::Duration::from_secs(30),
+                    ..PostgresOptions::new(url, KeySource::File(self.key_path()))
+                };
+                PostgresStore::open(&options).map(|store| Box::new(store) as _)
+            }
+        };
+        opened.map_err(|e| format!("the store does not open: {e}"))
     }
 
     /// Makes an API key before the first start.
     pub async fn key(&self) -> Result<String, String> {
         let store = self.open()?;
         let auth = Auth::new(Principals::default(), false, crossdock_server::random::system).map_err(|e| e.to_string())?;
-        auth.load(&store).await.map_err(|problem| problem.detail)?;
-        let key = auth.add_key(&store, "shopper", Role::Operator, Sites::All).await;
+        auth.load(&*store).await.map_err(|problem| problem.detail)?;
+        let key = auth.add_key(&*store, "shopper", Role::Machine, Sites::All).await;
         key.map_err(|problem| problem.detail.to_string())
     }
 
@@ -100,6 +142,9 @@ impl Ground {
         command.arg("run").arg("--landscape").arg(self.folder.join(LANDSCAPE)).arg("--listen").arg(self.address.to_string());
         for system in SYSTEMS {
             command.env(format!("CROSSDOCK_{}_URL", system.to_uppercase()), systems.url(system).unwrap_or_default());
+        }
+        if let Some(url) = &self.database {
+            command.env(DATABASE, url);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         Hub::spawn(command)

@@ -114,7 +114,7 @@ async fn up(hub: &mut Hub, shop: &mut Shop, setting: &Setting) -> Result<i64, St
 }
 
 /// Keeps so many orders under way for a while.
-async fn trade(shop: &mut Shop, setting: &Setting, length: Duration) {
+pub(crate) async fn trade(shop: &mut Shop, setting: &Setting, length: Duration) {
     let watch = Stopwatch::start();
     let at_once = (setting.rate * usize::try_from(TICK.0).unwrap_or(0)).div_ceil(1_000);
     loop {
@@ -129,7 +129,7 @@ async fn trade(shop: &mut Shop, setting: &Setting, length: Duration) {
 }
 
 /// The last life: everything comes to its end, and then the hub ends too.
-async fn settle(ground: &Ground, shop: &mut Shop, keep: bool) -> Result<Judged, String> {
+pub(crate) async fn settle(ground: &Ground, shop: &mut Shop, keep: bool) -> Result<Judged, String> {
     let mut round = 1;
     loop {
         let mut hub = ground.start(&shop.systems)?;
@@ -147,7 +147,7 @@ async fn settle(ground: &Ground, shop: &mut Shop, keep: bool) -> Result<Judged, 
             }
         }
         hub.kill().await?;
-        let judged = judge(shop, &ground.open()?).await?;
+        let judged = judge(shop, &*ground.open()?).await?;
         if judged.restless == 0 || round == ROUNDS {
             if keep {
                 shop.keep_ledgers(ground.folder()).map_err(|e| format!("the ledgers cannot be kept: {e}"))?;
@@ -159,7 +159,7 @@ async fn settle(ground: &Ground, shop: &mut Shop, keep: bool) -> Result<Judged, 
     }
 }
 
-fn panics(ground: &Ground) -> Vec<String> {
+pub(crate) fn panics(ground: &Ground) -> Vec<String> {
     let text = fs::read_to_string(ground.log_path()).unwrap_or_default();
     let bad = |line: &&str| line.contains("panicked at") || line.contains("cannot go on");
     text.lines().filter(bad).take(20).map(str::to_owned).collect()

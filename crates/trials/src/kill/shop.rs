@@ -4,7 +4,7 @@ use crossdock_canonical::Duration;
 use crossdock_connect::http::{Method, Request};
 use crossdock_engine::shell::{
     client::Client,
-    clock::{self, Clock},
+    clock::{self, Clock, Stopwatch},
 };
 use crossdock_simulators::{
     Config, End, Expectation, SYSTEMS, World,
@@ -12,16 +12,25 @@ use crossdock_simulators::{
 };
 use crossdock_verify::{Ledgers, parse_all};
 use serde_json::json;
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// After this long an order no longer counts as under way: it waits for a person, or the judge will say what it waits for.
 const SLOW: Duration = Duration::seconds(90);
 const PATIENCE: Duration = Duration::seconds(5);
+/// How often an order is handed over until it is acknowledged.
+const POSTS_MAX: u32 = 1_000;
+const REPEAT_EVERY: Duration = Duration::millis(200);
 
 pub(crate) struct Shop {
     pub systems: Arc<Systems>,
     pub expectations: Vec<Expectation>,
-    channel: String,
+    pub channel: String,
+    /// How many orders were posted.
+    pub posted: usize,
     /// Number of each order under way, with when it was placed.
     open: HashMap<String, i64>,
     /// Rows of the storefront's ledger that were looked at.
@@ -29,6 +38,17 @@ pub(crate) struct Shop {
     client: Arc<Client>,
     key: String,
     hub: String,
+    /// What came of the orders that were posted.
+    pub posts: Arc<Mutex<Posts>>,
+}
+
+/// What somebody keeps who hands orders over by the interface: what was acknowledged, and how everything else was answered.
+#[derive(Default)]
+pub(crate) struct Posts {
+    /// Site, number, and when: milliseconds since 1970.
+    pub acknowledged: Vec<(String, String, i64)>,
+    /// By status, 0 for no answer at all: how many, and the slowest in milliseconds.
+    pub refused: BTreeMap<u16, (u64, i64)>,
 }
 
 impl Shop {
@@ -48,12 +68,14 @@ impl Shop {
         Ok(Self {
             systems: Arc::new(systems),
             expectations: Vec::new(),
+            posted: 0,
             channel: config.storefront.channel.clone(),
             open: HashMap::new(),
             seen: 0,
             client: Arc::new(Client::new(1 << 20)),
             key,
             hub,
+            posts: Arc::default(),
         })
     }
 
@@ -87,6 +109,52 @@ impl Shop {
             self.expectations.push(expectation);
         }
         self.systems.wake();
+    }
+
+    /// Hands orders over by the interface, each with one key until it is acknowledged. The storefront has them, and does not offer them to
+    /// polls.
+    pub fn post(&mut self, count: usize) -> Result<(), String> {
+        for _ in 0..count {
+            let now = Clock::System.now().0;
+            let mut world = self.systems.world();
+            let (mut order, expectation) = world.generate(now);
+            order.json.set("exportStatus", "not_exported");
+            order.json.set("status", "new");
+            let (site, number, document) = (order.site.to_owned(), order.number.clone(), order.json.render());
+            world.place(order, now)?;
+            drop(world);
+            if !matches!(expectation.expected_end, End::Parked(_)) {
+                self.open.insert(expectation.order.clone(), now);
+            }
+            self.expectations.push(expectation);
+            self.posted += 1;
+            let head =
+                format!(r#"{{"channel":"{}","site":"{site}","number":"{number}","source":"storefront","order":"#, self.channel);
+            let request = Request::new(Method::Post, "/experience/v1/orders")
+                .header("authorization", format!("Bearer {}", self.key))
+                .header("idempotency-key", format!("post-{number}"))
+                .json([head.as_bytes(), document.as_bytes(), b"}"].concat());
+            let (client, hub, posts) = (self.client.clone(), self.hub.clone(), self.posts.clone());
+            tokio::spawn(async move {
+                for _ in 0..POSTS_MAX {
+                    let watch = Stopwatch::start();
+                    let status = client.raw(&hub, request.clone(), PATIENCE).await.map_or(0, |response| response.status);
+                    let took = watch.elapsed().0;
+                    {
+                        let mut posts = posts.lock().unwrap_or_else(PoisonError::into_inner);
+                        if (200..300).contains(&status) {
+                            posts.acknowledged.push((site, number, Clock::System.now().0));
+                            return;
+                        }
+                        let (count, slowest) = posts.refused.entry(status).or_default();
+                        (*count, *slowest) = (*count + 1, took.max(*slowest));
+                    }
+                    clock::pause(REPEAT_EVERY).await;
+                }
+            });
+        }
+        self.systems.wake();
+        Ok(())
     }
 
     /// The shopper asks to cancel, with one key until somebody answers: the hub may be dead, or not know his order yet.

@@ -72,8 +72,10 @@ impl Core {
             }
         };
         if kind == JobKind::Attempt {
-            let allowed =
-                if effect.attempts == 0 { self.dispatcher.first_call(system) } else { self.dispatcher.spend_retry(system, now) };
+            // On a restored store the question before a first send is no retry: there would be nothing that earns the budget for it.
+            let asked_first = self.config.restored && (effect.attempts, effect.generation) == (1, 2);
+            let is_first = effect.attempts == 0 || asked_first;
+            let allowed = if is_first { self.dispatcher.first_call(system) } else { self.dispatcher.spend_retry(system, now) };
             if let Err(later) = allowed {
                 self.dispatcher.release(system, now);
                 let later = later + self.random.jitter(Duration::millis(500));
@@ -118,6 +120,12 @@ impl Core {
         draft
     }
 
+    /// After a restore a first send may be a repetition of what a run has sent that the store knows nothing of, at a time that nobody
+    /// knows: it is asked after first, unless its key is kept for ever.
+    pub(super) fn may_be_unheard_of(&self, effect: &EffectRow) -> bool {
+        self.config.restored && effect.state == EffectState::Pending && effect.attempts == 0 && effect.generation == 1
+    }
+
     /// Whether a due effect is sent or asked after.
     fn how_to_call(&self, process: &ProcessKey, memory: &Memory, effect: &EffectRow, now: Timestamp) -> Go {
         let capability = self.wiring.systems.get(&effect.system).and_then(|s| s.connector.capability(effect.operation));
@@ -125,12 +133,13 @@ impl Core {
         let key_lives = capability.key_lifetime_ms.is_none_or(|ms| (now - effect.made_at).0 < ms);
         let same_key = capability.identity == Identity::NativeKey && key_lives;
         let resend = if same_key { Go::Call(JobKind::Attempt) } else { Go::Park };
-        let doubtful = memory.doubtful.contains(&effect.no);
+        let unheard_of = self.may_be_unheard_of(effect);
+        let doubtful = memory.doubtful.contains(&effect.no) || unheard_of;
         let called_off = memory.called_off.contains(&effect.no);
         // What is in part there is completed, so that its end is known.
         let in_part = &*effect.last == outcome::IN_PART;
         // To repeat what nobody wants any more would be to do it.
-        let same_key = same_key && (!called_off || in_part);
+        let same_key = same_key && (!called_off || in_part) && (!unheard_of || capability.key_lifetime_ms.is_none());
         let resend = if called_off && !in_part { Go::Park } else { resend };
         match effect.state {
             EffectState::Pending if called_off && !doubtful && !in_part => Go::Withdraw,

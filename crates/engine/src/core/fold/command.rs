@@ -194,7 +194,8 @@ impl Core {
                 let probes = self.capability(effect).is_some_and(|c| c.probes);
                 let tried = effect.attempts > 0 || memory.doubtful.contains(&effect.no);
                 row.state = if tried && probes { EffectState::Unknown } else { EffectState::Pending };
-                row.attempts = if row.state == EffectState::Pending { 0 } else { effect.attempts };
+                // On a restored store it counts as tried: the person has looked, and it is not asked after once more.
+                row.attempts = if row.state == EffectState::Pending { u32::from(self.config.restored) } else { effect.attempts };
                 row.due = Some(now);
                 row.deadline = now + plan::remaining(effect.deadline, effect.made_at);
                 row.made_at = now;

@@ -8,6 +8,7 @@
 mod browser;
 mod commerce_sdk;
 mod console;
+mod kubernetes;
 mod localstripe;
 mod postgres;
 mod program;
@@ -19,7 +20,7 @@ pub const HELP: &str = "\
 usage: cargo xtask peers [NAME ...]
 
 Runs the peer steps alone, or those whose name holds one of the words given:
-commerce-sdk, localstripe, PostgreSQL, Chromium, Tryton. `cargo xtask test` runs all.";
+commerce-sdk, localstripe, Kubernetes, PostgreSQL, Chromium, Tryton. `cargo xtask test` runs all.";
 
 /// One peer step.
 pub struct Peer {
@@ -35,6 +36,7 @@ pub struct Peer {
 pub const PEERS: &[Peer] = &[
     Peer { name: "peer: commerce-sdk", needs: commerce_sdk::NEEDS, run: commerce_sdk::run },
     Peer { name: "peer: localstripe", needs: localstripe::NEEDS, run: localstripe::run },
+    Peer { name: "peer: Kubernetes", needs: kubernetes::NEEDS, run: kubernetes::run },
     Peer { name: "peer: PostgreSQL", needs: postgres::NEEDS, run: postgres::run },
     Peer { name: "peer: Chromium", needs: console::NEEDS, run: console::run },
     Peer { name: "peer: Tryton", needs: tryton::NEEDS, run: tryton::run },

@@ -3,6 +3,7 @@
 //! A rule is a function from a file, or from the set of all files, to faults; it reads text and parses no Rust, so it is
 //! fast and sometimes coarse. Where a rule is wrong about one place, the place goes into that rule's table with a reason.
 
+mod deploy;
 mod layers;
 mod modules;
 mod scenarios;
@@ -24,6 +25,7 @@ Checks, over every file that git knows or would add:
   paths        no absolute path of one machine
   length       at most 800 lines a file, or a reason
   sleeps       no sleep in a test as synchronisation
+  deploy       no root, nothing writable but the state, nothing without a version
   scenarios    each listed failure has a test that names its number";
 
 /// A source or text file: its path from the root, with `/`, and what is in it.
@@ -70,6 +72,7 @@ pub fn check() -> Result<(), String> {
     let files = files()?;
     let metadata = process::output(&process::cargo(), &["metadata", "--format-version", "1", "--no-deps"])?;
     let mut faults = layers::check(&layers::crates(&metadata)?);
+    faults.extend(deploy::check(&files));
     faults.extend(modules::check(&files));
     faults.extend(scenarios::check(&files));
     faults.extend(text::check(&files));

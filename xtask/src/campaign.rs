@@ -30,6 +30,9 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
     let plan = plan(arguments)?;
     let mut command = vec!["run", "--release", "--package", "crossdock-trials", "--", plan.name];
     command.extend(plan.arguments.iter().map(String::as_str));
+    if plan.name == "nodes" {
+        packages::ensure(packages::FOR_TESTS)?;
+    }
     if plan.name != "tryton" {
         return Ok(process::run_cargo(&command)?);
     }

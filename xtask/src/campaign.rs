@@ -33,7 +33,7 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
     let plan = plan(arguments)?;
     let mut command = vec!["run", "--release", "--package", "crossdock-trials", "--", plan.name];
     command.extend(plan.arguments.iter().map(String::as_str));
-    if ["failover", "move"].contains(&plan.name) {
+    if ["failover", "move", "nodes"].contains(&plan.name) {
         packages::ensure(packages::FOR_TESTS)?;
     }
     if plan.name != "tryton" {

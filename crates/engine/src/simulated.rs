@@ -337,8 +337,9 @@ impl<N: Network> Simulated<N> {
                 self.tell(soon, Input::Resolved { row, process });
             }
             Output::ReadInbox { of, after, limit } => {
-                let rows = at_once(store.inbox(of, after, limit)).unwrap_or_default();
-                self.tell(soon, Input::InboxRead { complete: rows.len() < limit, rows });
+                let page = at_once(store.inbox(of, after, limit)).unwrap_or_default();
+                let (complete, held_back) = (page.rows.len() < limit, page.held_back);
+                self.tell(soon, Input::InboxRead { complete, held_back, rows: page.rows });
             }
             Output::ReadDue { of, system, before, limit } => {
                 let effects = at_once(store.due_effects(of, system.as_str(), before, limit)).unwrap_or_default();

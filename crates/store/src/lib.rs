@@ -74,7 +74,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Inbox rows not yet folded, oldest first, after `after`, of these partitions. A row whose process the identity map has yet to
     /// tell belongs to all. A store of one node need not look at `of`, here and below.
-    fn inbox(&self, of: Partitions, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>>;
+    fn inbox(&self, of: Partitions, after: InboxId, limit: usize) -> Reply<'_, InboxPage>;
 
     /// Resolves when another node may have stored inbox rows, at the latest after a while: then it is time to read `inbox`. One task
     /// may wait at a time. It never resolves for a store of one node, whose callers know what they stored.

@@ -113,6 +113,35 @@ pub struct InboxRow {
     pub at: Timestamp,
 }
 
+/// What a reading of the inbox brought.
+#[derive(Clone, Debug, Default)]
+pub struct InboxPage {
+    pub rows: Vec<InboxRow>,
+    /// Rows that are there already were kept back, since others may still come before them: read again soon.
+    pub held_back: bool,
+}
+
+impl From<Vec<InboxRow>> for InboxPage {
+    fn from(rows: Vec<InboxRow>) -> Self {
+        Self { rows, held_back: false }
+    }
+}
+
+impl std::ops::Deref for InboxPage {
+    type Target = [InboxRow];
+    fn deref(&self) -> &Self::Target {
+        &self.rows
+    }
+}
+
+impl IntoIterator for InboxPage {
+    type Item = InboxRow;
+    type IntoIter = std::vec::IntoIter<InboxRow>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.rows.into_iter()
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct CursorWrite {
     pub name: Arc<str>,

@@ -99,8 +99,11 @@ impl<'a> Trace<'a> {
             stated.map(|id| self.assign(*row, id)).is_none()
         });
         for row in left {
+            // Before one that was made only after it, it is what an earlier one did again.
+            let free = self.free(&row, known);
+            let made = free.iter().copied().find(|id| self.intents[*id].committed_at.0 <= row.at);
             let again = || self.repeated(&row, known);
-            if let Some(id) = self.free(&row, known).first().copied().or_else(again) {
+            if let Some(id) = made.or_else(again).or_else(|| free.first().copied()) {
                 self.assign(row, id);
             }
         }

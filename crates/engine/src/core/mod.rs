@@ -103,6 +103,8 @@ pub enum Input {
     InboxRead {
         rows: Vec<InboxRow>,
         complete: bool,
+        /// What is there already was kept back; the shell has waited a little.
+        held_back: bool,
     },
     /// The answer to `Load`, with the pinned policy if the core does not hold it.
     Loaded {
@@ -285,6 +287,13 @@ struct InboxWindow {
     reading: Option<InboxId>,
     /// Of what it brings, what lies in these partitions is still as it was read.
     reading_of: Partitions,
+    /// Rows that were told of and left in the store: their partition, and after the beginning of which reading.
+    left: BTreeMap<InboxId, (u16, u64)>,
+    /// How many readings have begun.
+    readings: u64,
+    /// Everything that waited when the last partitions came has been read; and whether the reads since began at the start.
+    whole: bool,
+    from_start: bool,
     /// Rows by a system's own id whose process is being asked for; those asked before partitions came are read again.
     resolving: HashSet<InboxId>,
     outdated: HashSet<InboxId>,
@@ -295,6 +304,12 @@ struct InboxWindow {
 }
 
 impl InboxWindow {
+    /// All of it is read again from the start.
+    fn begin_anew(&mut self) {
+        self.behind = Some(InboxId(0));
+        (self.whole, self.from_start) = (false, false);
+    }
+
     /// A row stays in the store for now.
     fn leave(&mut self, row: InboxId) {
         self.queued.remove(&row);
@@ -381,7 +396,7 @@ impl Core {
             Input::Warned(system, state) => self.dispatcher.warned(&system, state, now),
             Input::Inbox(row) => self.take_row(row, now, out),
             Input::Arrived => self.inbox.behind = Some(InboxId(0)),
-            Input::InboxRead { rows, complete } => self.inbox_read(rows, complete, now, out),
+            Input::InboxRead { rows, complete, held_back } => self.inbox_read(rows, complete, held_back, now, out),
             Input::Loaded { process, result, pin } => self.loaded(process, result, pin, now, out),
             Input::PinStored { hash, result } => self.pin_stored(&hash, result, now, out),
             Input::Committed { process, transition, result } => self.committed(process, transition, result, now, out),
@@ -447,6 +462,14 @@ impl Core {
         if behind || self.inbox.queued.len() >= self.config.inbox_window {
             if !self.inbox.queued.contains(&row.id) {
                 self.inbox.leave(row.id);
+                if let crossdock_store::Addressee::Process(process) = &row.to {
+                    self.inbox.left.insert(row.id, (process.partition(), self.inbox.readings));
+                }
+                // Beyond this the whole inbox is read anew until nothing is kept back.
+                if self.inbox.left.len() > self.config.inbox_window {
+                    self.inbox.left.clear();
+                    self.inbox.begin_anew();
+                }
             }
             return;
         }
@@ -454,6 +477,7 @@ impl Core {
     }
 
     fn queue_row(&mut self, row: InboxRow, now: Timestamp, out: &mut Vec<Output>) {
+        self.inbox.left.remove(&row.id);
         if self.inbox.settled.contains(&row.id) || !self.inbox.queued.insert(row.id) {
             return;
         }
@@ -477,19 +501,23 @@ impl Core {
             return;
         }
         let Some(after) = self.inbox.behind.take() else { return };
+        self.inbox.readings += 1;
+        self.inbox.from_start |= after == InboxId(0);
         self.inbox.settled.clear();
         self.inbox.reading = Some(after);
         self.inbox.reading_of = self.tenure.working();
         out.push(Output::ReadInbox { of: self.inbox.reading_of, after, limit: room });
     }
 
-    fn inbox_read(&mut self, rows: Vec<InboxRow>, complete: bool, now: Timestamp, out: &mut Vec<Output>) {
+    fn inbox_read(&mut self, rows: Vec<InboxRow>, complete: bool, held_back: bool, now: Timestamp, out: &mut Vec<Output>) {
         let Some(after) = self.inbox.reading.take() else { return };
         let last = rows.last().map_or(after, |row| row.id);
         let goes_on = self.inbox.read.1 == after;
         self.inbox.read = (if goes_on { self.inbox.read.0 } else { after }, last);
-        if !complete {
+        if !complete || (held_back && !self.inbox.whole) {
             self.inbox.behind = Some(self.inbox.behind.map_or(last, |behind| behind.min(last)));
+        } else if !held_back {
+            self.inbox.whole |= self.inbox.from_start;
         }
         for row in rows {
             let current = match &row.to {
@@ -501,6 +529,16 @@ impl Core {
             }
         }
         self.inbox.settled.clear();
+        if complete && !held_back {
+            // What was told of before this began, and is not among what it brought, is folded.
+            let readings = self.inbox.readings;
+            self.inbox.left.retain(|row, (_, told)| *row <= after || *told >= readings);
+        }
+        // What was told of and not brought is kept back by others that are on their way: what follows it must not overtake it.
+        if held_back && let Some((first, _)) = self.inbox.left.first_key_value() {
+            let before = InboxId(first.0 - 1);
+            self.inbox.behind = Some(self.inbox.behind.map_or(before, |behind| behind.min(before)));
+        }
     }
 
     /// A message by a system's own id: to its process, or back in the queue until the identity is known.

@@ -5,7 +5,7 @@
 
 use super::{Core, Fetch, Output, lane::Work};
 use crossdock_canonical::{Duration, Timestamp};
-use crossdock_store::{Addressee, InboxId, Lease, PARTITIONS, Partitions, ProcessKey, Release, StoreError};
+use crossdock_store::{Addressee, Lease, PARTITIONS, Partitions, ProcessKey, Release, StoreError};
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
@@ -99,7 +99,7 @@ impl Core {
         for lease in leases {
             self.tenure.begin(lease, now);
         }
-        self.inbox.behind = Some(InboxId(0));
+        self.inbox.begin_anew();
         self.forget_unresolved();
         self.read_inbox(out);
         self.timers_until = self.timers_until.min(now);
@@ -167,6 +167,7 @@ impl Core {
             !goes
         });
         partitions.iter().for_each(|partition| inbox.reading_of.remove(partition));
+        inbox.left.retain(|_, (partition, _)| !partitions.contains(*partition));
     }
 
     /// The store refuses a commit because another node has the partition.

@@ -17,7 +17,14 @@ pub(super) async fn attempt(hub: &Running, client: &Client, job: Job) -> Ended {
         Some(system) => {
             let capability = system.connector.capability(job.call.operation);
             let timeout = capability.map_or(Duration::seconds(30), |c| Duration(c.timeout_ms));
-            let leave = leave(hub, &job);
+            // Nobody begins a call while another node may have the partition; what a system would take twice does not go on with one
+            // either (design section 3.4).
+            let takes_twice =
+                capability.is_none_or(|capability| matches!(capability.identity, Identity::LookupOnly | Identity::None));
+            let leave = match job.kind {
+                JobKind::Attempt => Leave::while_sure(&hub.standing, job.process.partition()),
+                JobKind::Probe | JobKind::Audit => Leave::GRANTED,
+            };
             loop {
                 if exchanges.len() >= EXCHANGES_MAX {
                     break too_many(job.kind);
@@ -33,7 +40,8 @@ pub(super) async fn attempt(hub: &Running, client: &Client, job: Job) -> Ended {
                         NextProbe::End(probe) => break End::Probe(probe),
                     },
                 };
-                let answer = client.send_by_leave(system, &request, timeout, &leave).await;
+                let leave = if exchanges.is_empty() || takes_twice { &leave } else { &Leave::GRANTED };
+                let answer = client.send_by_leave(system, &request, timeout, leave).await;
                 if matches!(answer, Err(TransportError::NotConnected(_))) && exchanges.is_empty() && !leave.is_granted() {
                     break End::NotSent;
                 }
@@ -51,20 +59,6 @@ pub(super) async fn attempt(hub: &Running, client: &Client, job: Job) -> Ended {
         end,
         response,
         took: watch.elapsed(),
-    }
-}
-
-/// What the system would take twice goes out only while nobody else can have the partition (design section 3.4).
-fn leave<'h>(hub: &'h Running, job: &Job) -> Leave<'h> {
-    let system = hub.wiring.systems.get(&job.call.system);
-    let capability = system.and_then(|system| system.connector.capability(job.call.operation));
-    match (job.kind, capability.map(|capability| capability.identity)) {
-        (JobKind::Attempt, Some(Identity::LookupOnly | Identity::None) | None) => {
-            Leave::while_sure(&hub.standing, job.process.partition())
-        }
-        (JobKind::Attempt, Some(Identity::NativeKey | Identity::UniqueReference)) | (JobKind::Probe | JobKind::Audit, _) => {
-            Leave::GRANTED
-        }
     }
 }
 

@@ -85,6 +85,9 @@ pub async fn is_restored(store: &dyn Store) -> Result<bool, StoreError> {
     Ok(store.cursor(RESTORED).await?.is_some_and(|mark| !mark.is_empty()))
 }
 
+/// How long rows are given that others have to come before.
+const HELD_BACK: Duration = Duration::millis(10);
+
 /// Inputs that the core hears in one round.
 const BATCH_MAX: usize = 256;
 
@@ -424,10 +427,15 @@ fn perform(hub: &Arc<Running>, client: &Arc<Client>, output: Output) {
         Output::ReadInbox { of, after, limit } => {
             tokio::spawn(async move {
                 let input = match hub.store.inbox(of, after, limit).await {
-                    Ok(rows) => Input::InboxRead { complete: rows.len() < limit, rows },
+                    Ok(page) => {
+                        if page.held_back {
+                            clock::pause(HELD_BACK).await;
+                        }
+                        Input::InboxRead { complete: page.rows.len() < limit, held_back: page.held_back, rows: page.rows }
+                    }
                     Err(_) => {
                         clock::pause(Duration::millis(500)).await;
-                        Input::InboxRead { rows: Vec::new(), complete: false }
+                        Input::InboxRead { rows: Vec::new(), complete: false, held_back: false }
                     }
                 };
                 let _ = hub.inputs.send(input);

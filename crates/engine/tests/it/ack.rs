@@ -9,8 +9,8 @@ use crossdock_engine::{
     shell::{Options, Running, clock::Clock},
 };
 use crossdock_store::{
-    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxRow, Intake, Lease, Loaded, MemoryStore, Partitions,
-    PayloadHash, ProcessKey, Reply, Store, Transition, TransitionId,
+    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxPage, InboxRow, Intake, Lease, Loaded, MemoryStore,
+    Partitions, PayloadHash, ProcessKey, Reply, Store, Transition, TransitionId,
 };
 use std::sync::{
     Arc,
@@ -57,7 +57,7 @@ impl Store for Gated {
     fn load(&self, process: &ProcessKey) -> Reply<'_, Option<Loaded>> {
         self.inner.load(process)
     }
-    fn inbox(&self, of: Partitions, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>> {
+    fn inbox(&self, of: Partitions, after: InboxId, limit: usize) -> Reply<'_, InboxPage> {
         self.inner.inbox(of, after, limit)
     }
     fn due_effects(

@@ -12,12 +12,14 @@ use crossdock_connect::{
 };
 use crossdock_engine::{
     Wiring,
-    core::{Config, Input},
+    core::{Config, Core, Input, Output},
     nodes::Members,
     simulated::{Network, Simulated, at_once},
     wiring::Limits,
 };
-use crossdock_store::{Addressee, AuditVerdict, Intake, MemoryStore, Partitions, ProcessKey, ReadStore, Store};
+use crossdock_store::{
+    Addressee, AuditVerdict, InboxId, InboxRow, Intake, Lease, MemoryStore, PARTITIONS, Partitions, ProcessKey, ReadStore, Store,
+};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -345,4 +347,41 @@ fn a_stale_epoch_takes_only_the_lanes_of_its_partition() {
     let core = &world.nodes[0].sim.core;
     assert!(!core.owns(lost) && core.owns(kept));
     assert_eq!((status(&world.store, &world.toys[0]), status(&world.store, &world.toys[1])), ("open".into(), "closed".into()));
+}
+
+/// What another node is still writing may come before it: the store keeps back what is there already.
+#[test]
+fn a_message_that_the_store_keeps_back_is_not_overtaken_by_the_next_one_of_its_process() {
+    let store = Arc::new(MemoryStore::new());
+    let (_, wiring) = busy(Identity::UniqueReference).build(&store, &Arc::default());
+    let mut core = Core::new(Config::default(), wiring, T0);
+    let mut step = |input: Input| {
+        let mut out = Vec::new();
+        core.step(input, T0, &mut out);
+        let reads = out.iter().any(|output| matches!(output, Output::ReadInbox { .. }));
+        let folds = out.iter().any(|output| matches!(output, Output::Load(_) | Output::Commit(_)));
+        (reads, folds)
+    };
+    let row = |id: i64| InboxRow {
+        id: InboxId(id),
+        to: Addressee::Process(key("1")),
+        source: SystemName::new("shop"),
+        message_id: None,
+        kind: "toy.note".into(),
+        actor: "system:shop".into(),
+        body: br#"{"n": 1}"#.as_slice().into(),
+        subject: "system:shop".into(),
+        at: T0,
+    };
+    let read = |rows: Vec<InboxRow>, held_back| Input::InboxRead { rows, complete: true, held_back };
+    let all = (0..PARTITIONS).map(|partition| Lease { partition, epoch: 1 }).collect();
+    assert_eq!(step(Input::Gained(all)), (true, false));
+    assert_eq!(step(read(Vec::new(), true)), (true, false), "the former owner's rows are read to the last");
+    assert_eq!(step(read(Vec::new(), false)), (false, false));
+    assert_eq!(step(Input::Arrived), (true, false));
+    assert_eq!(step(Input::Inbox(row(7))), (false, false), "told of while a reading is under way");
+    assert_eq!(step(read(Vec::new(), true)), (true, false), "it is there, and was not brought");
+    assert_eq!(step(Input::Inbox(row(9))), (false, false), "the next one waits behind it");
+    assert_eq!(step(read(vec![row(7), row(9)], false)), (true, true), "both come, in their order");
+    assert_eq!(step(read(Vec::new(), true)), (false, false), "and nothing is left to wait for");
 }

@@ -10,7 +10,7 @@ use crossdock_engine::{
 };
 use crossdock_flows::Answer;
 use crossdock_store::{
-    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxRow, Intake, Lease, Loaded, Membership, MemoryStore,
+    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxPage, Intake, Lease, Loaded, Membership, MemoryStore,
     NodeTurn, Partitions, PayloadHash, ProcessKey, ReadStore, Reply, Store, StoreError, Transition, TransitionId,
 };
 use crossdock_value::Value;
@@ -93,7 +93,7 @@ impl Store for Gated {
         self.inner.load(process)
     }
 
-    fn inbox(&self, of: Partitions, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>> {
+    fn inbox(&self, of: Partitions, after: InboxId, limit: usize) -> Reply<'_, InboxPage> {
         Box::pin(async move {
             self.inbox.pass().await;
             self.inner.inbox(of, after, limit).await

@@ -29,7 +29,7 @@ pub use options::PostgresOptions;
 
 use crate::{
     Accepted, AuditRow, AuditVerdict, Committed, Counts, CursorWrite, DueEffect, DueTimer, ExceptionQuery, ExceptionView,
-    InboxId, InboxRow, Intake, JournalRow, Lease, Loaded, Membership, NodeTurn, Partitions, PayloadHash, ProcessDetail,
+    InboxId, InboxPage, Intake, JournalRow, Lease, Loaded, Membership, NodeTurn, Partitions, PayloadHash, ProcessDetail,
     ProcessKey, ProcessQuery, ProcessView, ReadStore, Reply, Store, StoreError, Transition, TransitionId,
     checkpoint::{Checkpoint, Walked},
     request::{Answer, Op, Request, SealedIntake, SealedTransition},
@@ -249,7 +249,7 @@ impl Store for PostgresStore {
         Box::pin(async move { turning.await.map_err(|_| StoreError::Unavailable("the store is closed".into()))? })
     }
 
-    fn inbox(&self, of: Partitions, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>> {
+    fn inbox(&self, of: Partitions, after: InboxId, limit: usize) -> Reply<'_, InboxPage> {
         self.pool.ask(move |reader| async move { reader.inbox(of, after, limit).await })
     }
 

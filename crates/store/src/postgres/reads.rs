@@ -16,8 +16,8 @@ use super::{
     },
 };
 use crate::{
-    DueEffect, DueTimer, EffectRow, ExceptionRow, IdentityRow, InboxId, InboxRow, Loaded, Partitions, PayloadHash, ProcessKey,
-    StoreError,
+    DueEffect, DueTimer, EffectRow, ExceptionRow, IdentityRow, InboxId, InboxPage, InboxRow, Loaded, Partitions, PayloadHash,
+    ProcessKey, StoreError,
     vault::{KeyRow, Place, SubjectKey, key_no},
 };
 use crossdock_canonical::Timestamp;
@@ -164,7 +164,7 @@ impl Reader {
         self.erasures.vault.open_fetched(keys.destructions, place, sealed, |no| Ok::<_, StoreError>(keys.rows.get(&no).cloned()))
     }
 
-    pub(super) async fn inbox(&self, of: Partitions, after: InboxId, limit: usize) -> Result<Vec<InboxRow>, StoreError> {
+    pub(super) async fn inbox(&self, of: Partitions, after: InboxId, limit: usize) -> Result<InboxPage, StoreError> {
         const LAST: &str = "SELECT last_value FROM inbox_no";
         const FLOOR: &str = "SELECT min(((classid::int8 & 65535) << 32) | objid::int8) FROM pg_locks
             WHERE locktype = 'advisory' AND objsubid = 1 AND classid::int8 >> 16 = 17262
@@ -196,10 +196,11 @@ impl Reader {
             }
             safe += 1;
         }
+        let held_back = safe < waiting.len();
         waiting.truncate(safe);
 
         let keys = self.keys(waiting.iter().filter_map(|row| row.try_get(10).ok())).await?;
-        all(&waiting, |row| {
+        let rows = all(&waiting, |row| {
             let (to, source, kind) = (addressee(row, 1)?, system(row, 4)?, text(row, 6)?);
             let body = self.open(&keys, &Place::Inbox { to: &to, source: source.as_str(), kind: &kind }, get(row, 10)?)?;
             Ok(InboxRow {
@@ -214,7 +215,8 @@ impl Reader {
                 subject: text(row, 8)?,
                 at: time(row, 9)?,
             })
-        })
+        })?;
+        Ok(InboxPage { rows, held_back })
     }
 
     /// Class by class, most urgent first: the index then shows nothing that is not due, however much waits for later.

@@ -22,7 +22,7 @@ pub use options::{Durability, Options};
 
 use crate::{
     Accepted, AuditRow, AuditVerdict, Committed, Counts, CursorWrite, DueEffect, DueTimer, ExceptionQuery, ExceptionView,
-    InboxId, InboxRow, Intake, JournalRow, Lease, Loaded, PARTITIONS, Partitions, PayloadHash, ProcessDetail, ProcessKey,
+    InboxId, InboxPage, Intake, JournalRow, Lease, Loaded, PARTITIONS, Partitions, PayloadHash, ProcessDetail, ProcessKey,
     ProcessQuery, ProcessView, ReadStore, Reply, Store, StoreError, Transition, TransitionId,
     request::{Answer, Op, Request, SealedIntake, SealedTransition},
     vault::Vault,
@@ -181,8 +181,8 @@ impl Store for SqliteStore {
         self.read(move |reader| reader.load(&process))
     }
 
-    fn inbox(&self, _of: Partitions, after: InboxId, limit: usize) -> Reply<'_, Vec<InboxRow>> {
-        self.read(move |reader| reader.inbox(after, limit))
+    fn inbox(&self, _of: Partitions, after: InboxId, limit: usize) -> Reply<'_, InboxPage> {
+        self.read(move |reader| reader.inbox(after, limit).map(InboxPage::from))
     }
 
     fn due_effects(&self, _of: Partitions, system: &str, before: Timestamp, limit: usize) -> Reply<'_, Vec<DueEffect>> {

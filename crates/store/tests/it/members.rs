@@ -4,7 +4,7 @@
 use crate::{cluster::Cluster, orders::order, orders::step, postgres::open};
 use crossdock_canonical::Timestamp;
 use crossdock_store::{
-    CursorWrite, FullStore, Lease, Membership, MemoryStore, NodeTurn, Owner, Partitions, Release, StoreError, Taking,
+    CursorWrite, FullStore, Lease, Membership, MemoryStore, NodeTurn, Owner, Partitions, Release, Store, StoreError, Taking,
     conformance::wait,
 };
 use std::sync::Arc;
@@ -195,4 +195,22 @@ fn what_is_pending_is_in_doubt_after_an_owner_that_is_gone_or_did_not_say_and_no
         take("c", free(partition, 5));
         assert_eq!(doubtful(), Some(vec![1]));
     });
+}
+
+#[test]
+fn a_turn_waits_for_no_lock_of_a_node_that_stands_still_in_the_middle_of_something() {
+    let database = Cluster::shared().database();
+    let store = open(&database);
+    let take = |node: &str, take: Vec<Taking>| wait(store.turn(NodeTurn { take, ..turn(node) })).expect("turns");
+    take("a", vec![free(7, 0), free(8, 0)]);
+    let paused = database.session();
+    paused.run("SET idle_in_transaction_session_timeout = 0; BEGIN; SELECT FROM lease WHERE partition = 7 FOR NO KEY UPDATE");
+    let members = take("b", vec![from(7, 1, "a", 1), from(8, 1, "a", 1)]);
+    assert_eq!((owner(&members, 7), owner(&members, 8)), ((1, "a"), (2, "b")), "what is locked is left for later");
+    paused.run("SELECT FROM node WHERE name = 'a' FOR UPDATE");
+    let forget = vec![("a".into(), 1)];
+    let members = wait(store.turn(NodeTurn { forget, take: vec![from(7, 1, "a", 1)], ..turn("b") })).expect("turns");
+    assert_eq!((owner(&members, 7), members.nodes.len()), ((1, "a"), 2), "nor is it judged who is writing its heartbeat");
+    paused.run("ROLLBACK");
+    assert_eq!(owner(&take("b", vec![from(7, 1, "a", 1)]), 7), (2, "b"));
 }

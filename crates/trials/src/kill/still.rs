@@ -4,7 +4,7 @@
 
 use crossdock_canonical::Timestamp;
 use crossdock_store::{
-    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxRow, Intake, Lease, Loaded, Partitions, PayloadHash,
+    Accepted, Committed, CursorWrite, DueEffect, DueTimer, InboxId, InboxPage, Intake, Lease, Loaded, Partitions, PayloadHash,
     ProcessKey, Reply, SqliteStore, Store, Transition, TransitionId, conformance::wait,
 };
 use std::{future::ready, sync::Arc};
@@ -26,7 +26,7 @@ impl Store for Still {
         fn was_committed(process: &ProcessKey, transition: TransitionId) -> Option<Committed>;
         fn lease(node: &str, now: Timestamp) -> Vec<Lease>;
         fn load(process: &ProcessKey) -> Option<Loaded>;
-        fn inbox(of: Partitions, after: InboxId, limit: usize) -> Vec<InboxRow>;
+        fn inbox(of: Partitions, after: InboxId, limit: usize) -> InboxPage;
         fn due_effects(of: Partitions, system: &str, before: Timestamp, limit: usize) -> Vec<DueEffect>;
         fn due_timers(of: Partitions, before: Timestamp, limit: usize) -> Vec<DueTimer>;
         fn payload(process: &ProcessKey, hash: &PayloadHash) -> Option<Arc<[u8]>>;

@@ -56,6 +56,13 @@ impl Cluster {
         Ok(String::from_utf8_lossy(&done.stdout).lines().map(str::to_owned).collect())
     }
 
+    /// Writes all that the database holds into a file, for people.
+    pub fn dump(&self, file: &Path) -> Result<(), String> {
+        let mut command = Command::new(self.bin.join("pg_dump"));
+        command.args(["-U", USER, "-d", "postgres", "-h"]).arg(self.scratch.path());
+        run(command.arg("-p").arg(self.address.port().to_string()).arg("-f").arg(file))
+    }
+
     fn control(&self, words: &[&str]) -> Result<(), String> {
         let data = self.scratch.path().join("data").display().to_string();
         let program = self.bin.join(words[0]).display().to_string();

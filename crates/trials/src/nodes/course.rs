@@ -229,6 +229,7 @@ impl Course<'_> {
         tokio::task::spawn_blocking(move || drop(store)).await.map_err(|e| e.to_string())?;
         if self.setting.keep.is_some() {
             self.shop.keep_ledgers(self.site.folder()).map_err(|e| format!("the ledgers cannot be kept: {e}"))?;
+            self.site.cluster.dump(&self.site.folder().join("store.sql"))?;
         }
         let number = async |sql: &str| -> Result<u64, String> {
             let lines = self.site.cluster.ask(sql).await?;

@@ -629,10 +629,6 @@ impl Hub for Running {
         if let Some(error) = &*self.store_silent.read().unwrap_or_else(PoisonError::into_inner) {
             return Err(error.clone().into());
         }
-        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        if view.inbox.1 {
-            return Err(HubError::Overloaded("the inbox is behind".into()));
-        }
-        Ok(())
+        self.check_open()
     }
 }

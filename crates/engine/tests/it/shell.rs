@@ -285,6 +285,23 @@ async fn what_is_past_its_retention_is_removed_piece_by_piece_until_nothing_is_l
 }
 
 #[tokio::test]
+async fn messages_that_wait_in_the_store_for_want_of_memory_make_no_hub_unready_below_the_cap() {
+    let store = Gated::new();
+    store.commit.set(false);
+    let core = Config { inbox_window: 4, ..Config::default() };
+    let hub = hub(&store, Options { core, inbox_cap: 20, ..Options::default() }).await;
+    for number in 0..10 {
+        hub.accept_order(order(&number.to_string())).await.expect("it is open");
+    }
+    until("more than fit", async || hub.metrics().contains("crossdock_inbox_overflow 1")).await;
+    assert!(hub.readiness().is_ok());
+    for number in 10..20 {
+        hub.accept_order(order(&number.to_string())).await.expect("it is open");
+    }
+    until("the cap", async || matches!(hub.readiness(), Err(HubError::Overloaded(_)))).await;
+}
+
+#[tokio::test]
 async fn accepting_ends_at_the_cap_and_begins_again_below_it() {
     let store = Gated::new();
     store.commit.set(false);

@@ -13,6 +13,7 @@ Runs one of the long campaigns of crates/trials in release mode:
 
   kill     kill -9 at random and at every state-changing system call
   crash    crash images of the store's files: un-synced writes dropped or torn
+           (`--store postgres`: of a PostgreSQL's data folder)
   sim      seeded simulation of the real core and flows, with faults
   bugs     planted bugs, each of which a named test must catch
   nodes    three hubs on one PostgreSQL: killed, paused, cut off and stopped under load
@@ -33,7 +34,8 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
     let plan = plan(arguments)?;
     let mut command = vec!["run", "--release", "--package", "crossdock-trials", "--", plan.name];
     command.extend(plan.arguments.iter().map(String::as_str));
-    if ["failover", "move", "nodes"].contains(&plan.name) {
+    let on_postgres = plan.arguments.iter().any(|argument| argument == "postgres");
+    if on_postgres || ["failover", "move", "nodes"].contains(&plan.name) {
         packages::ensure(packages::FOR_TESTS)?;
     }
     if plan.name != "tryton" {

@@ -177,9 +177,9 @@ async fn take(args: &Args, to: &Path) -> Result<Option<Report>, Failure> {
             "this store is in PostgreSQL: back it up with pg_basebackup or pg_dump, see docs/operations.md",
         ));
     };
-    let bytes = sqlite::backup(&store, to).map_err(Failure::fault)?;
-    let KeySource::File(key) = Options::new(&store).key else { return Err(Failure::fault("the key is not in a file")) };
-    let key = KeySource::File(key);
+    let options = Options::new(&store);
+    let bytes = sqlite::backup(&options, to).map_err(Failure::fault)?;
+    let key = options.key;
     // Of the copy, not of the store, which has gone on meanwhile.
     let taken = sqlite::checkpoint_of_backup(to, &key, Clock::System.now()).map_err(Failure::fault)?;
     let checkpoint = beside(to, ".checkpoint");

@@ -8,7 +8,7 @@ use std::{
     fs,
     io::Write,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
 };
 
@@ -53,9 +53,7 @@ impl Server {
         let bin = programs()?;
         let folder = std::env::temp_dir().join(format!("crossdock-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).map_err(|e| format!("{} cannot be made: {e}", folder.display()))?;
-        if is_root() {
-            run(Command::new("chown").arg(OWNER).arg(&folder))?;
-        }
+        give(&folder)?;
         let mut keeper = Command::new("sh");
         keeper.args(["-c", "read -r _; \"$@\" >/dev/null 2>&1; rm -rf \"$0\""]).arg(&folder);
         let data = folder.join("data");
@@ -174,9 +172,14 @@ impl Drop for Server {
 }
 
 /// A command line that runs as the user the server runs as.
-fn as_owner(words: &[&str]) -> Vec<String> {
+pub(crate) fn as_owner(words: &[&str]) -> Vec<String> {
     let prefix: &[&str] = if is_root() { &["runuser", "-u", OWNER, "--"] } else { &[] };
     prefix.iter().chain(words).map(|word| (*word).to_owned()).collect()
+}
+
+/// Gives a folder, with all in it, to the user the server runs as.
+pub(crate) fn give(folder: &Path) -> Result<(), String> {
+    if is_root() { run(Command::new("chown").args(["-R", OWNER]).arg(folder)) } else { Ok(()) }
 }
 
 fn is_root() -> bool {
@@ -184,7 +187,7 @@ fn is_root() -> bool {
 }
 
 /// Debian keeps the server's programs off the search path, one folder a major version.
-fn programs() -> Result<PathBuf, String> {
+pub(crate) fn programs() -> Result<PathBuf, String> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|version| version.path());
     let mut found: Vec<(u32, PathBuf)> = versions
         .filter_map(|path| Some((path.file_name()?.to_str()?.parse().ok()?, path.join("bin"))))
@@ -196,7 +199,7 @@ fn programs() -> Result<PathBuf, String> {
     found.pop().map(|(_, bin)| bin).or(on_path).ok_or_else(|| format!("PostgreSQL 15 or newer is missing: {INSTALL}"))
 }
 
-fn run(command: &mut Command) -> Result<(), String> {
+pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let file = file_for_errors()?;
     // Its error output goes to a file: a server that it starts keeps the handle, and a pipe would never end.
     let errors = fs::File::create(&file).map_err(|e| e.to_string())?;

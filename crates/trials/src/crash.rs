@@ -45,9 +45,19 @@ pub struct Args {
     /// Images at once.
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// Which store.
+    #[arg(long, value_enum, default_value_t = Which::Sqlite)]
+    store: Which,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Which {
+    Sqlite,
+    /// A server recovers each image: a thousand of them take as long as a million of the file's.
+    Postgres,
 }
 
 /// What a campaign found.
@@ -85,6 +95,15 @@ pub struct Count {
 }
 
 pub fn run(args: &Args) -> ExitCode {
+    if args.store == Which::Postgres {
+        return match crate::crash_postgres::examine(args.seed, args.count, args.threads) {
+            Ok(report) => tell(&report, args.json, report.is_good()),
+            Err(reason) => {
+                eprintln!("crash: {reason}");
+                ExitCode::from(2)
+            }
+        };
+    }
     let report = match examine(args.seed, args.from..args.from.saturating_add(args.count), args.threads.max(1)) {
         Ok(report) => report,
         Err(reason) => {
@@ -92,12 +111,16 @@ pub fn run(args: &Args) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if args.json {
-        println!("{}", serde_json::to_string(&report).expect("a report is plain data"));
+    tell(&report, args.json, report.is_good())
+}
+
+fn tell<R: Serialize + fmt::Display>(report: &R, json: bool, good: bool) -> ExitCode {
+    if json {
+        println!("{}", serde_json::to_string(report).expect("a report is plain data"));
     } else {
         print!("{report}");
     }
-    ExitCode::from(u8::from(!report.is_good()))
+    ExitCode::from(u8::from(!good))
 }
 
 /// Checks the images of these numbers and both controls.
@@ -188,7 +211,16 @@ impl Count {
         self.worst = self.worst.max(verdict.worst);
     }
 
-    fn is_clean(&self) -> bool {
+    /// Adds what another thread counted.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.images += other.images;
+        self.corrupt += other.corrupt;
+        self.halves += other.halves;
+        self.losing += other.losing;
+        self.worst = self.worst.max(other.worst);
+    }
+
+    pub(crate) fn is_clean(&self) -> bool {
         self.images > 0 && self.corrupt == 0 && self.halves == 0 && self.losing == 0
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! - `sim`: seeded simulation of the real core, flows, connectors and landscape against the simulated systems, with faults.
 //! - `bugs`: bugs planted on purpose, each of which a named test must catch.
-//! - `crash`: what a disk may hold after a power cut, built and opened thousands of times.
+//! - `crash`: what a disk may hold after a power cut, built and opened thousands of times; `crash_postgres`: the same of a server.
 //! - `kill`: the hub's process killed at random and at every system call that changes something.
 //! - `nodes`: three hubs on one database, killed, paused, cut off and stopped under load.
 //! - `failover`: the hub's database killed, with its standby made the new one, or stopped for a while.
@@ -18,6 +18,7 @@ mod address;
 pub mod bugs;
 mod cluster;
 pub mod crash;
+pub mod crash_postgres;
 pub mod failover;
 pub mod fuzz;
 pub mod kill;

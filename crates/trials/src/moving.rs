@@ -49,8 +49,9 @@ pub struct Args {
     json: bool,
 }
 
-/// A run of the tool that is killed is so at the latest after this.
+/// A run of the tool that is killed is so within this, by the size of the store.
 const KILLED_AFTER_MS: (u64, u64) = (50, 5_000);
+const KILLED_SOON_MS: (u64, u64) = (50, 1_000);
 
 pub struct Setting {
     pub orders: u64,
@@ -137,7 +138,7 @@ async fn filled(server: &Server, setting: &Setting, rng: &mut Rng) -> Result<Mov
         return Err(format!("the store cannot be filled: {done}"));
     }
     server.sql("postgres", "CREATE DATABASE filled")?;
-    moved(&ground.program, &store, &server.url("filled"), setting.kills, rng).await
+    moved(&ground.program, &store, &server.url("filled"), (setting.kills, KILLED_AFTER_MS), rng).await
 }
 
 /// A hub with orders under way, killed, moved, and started again on the database.
@@ -152,7 +153,7 @@ async fn live(server: &Server, setting: &Setting, rng: &mut Rng) -> Result<Live,
     let under_way = shop.under_way();
     hub.kill().await?;
     let url = server.url(DATABASE);
-    let moved = moved(&ground.program, &ground.store_path(), &url, setting.kills, rng).await?;
+    let moved = moved(&ground.program, &ground.store_path(), &url, (setting.kills, KILLED_SOON_MS), rng).await?;
     ground.use_database(&url)?;
     // Shoppers go on where the hub is now.
     let mut hub = ground.start(&shop.systems)?;
@@ -163,8 +164,14 @@ async fn live(server: &Server, setting: &Setting, rng: &mut Rng) -> Result<Live,
     Ok(Live { moved, under_way, judged, panics: panics(&ground) })
 }
 
-/// Runs the tool, kills it so often, and lets it end.
-async fn moved(program: &Path, store: &Path, url: &str, kills: u64, rng: &mut Rng) -> Result<Moved, String> {
+/// Runs the tool, kills it so often, each time within so many milliseconds, and lets it end.
+async fn moved(
+    program: &Path,
+    store: &Path,
+    url: &str,
+    (kills, after): (u64, (u64, u64)),
+    rng: &mut Rng,
+) -> Result<Moved, String> {
     let before = Said::of(&SqliteStore::open(&Options::new(store)).map_err(|e| format!("the file does not open: {e}"))?).await?;
     let file_bytes = std::fs::metadata(store).map_or(0, |file| file.len());
     let tool = || {
@@ -180,7 +187,7 @@ async fn moved(program: &Path, store: &Path, url: &str, kills: u64, rng: &mut Rn
     let mut last_run = Stopwatch::start();
     while killed < kills && printed.is_none() {
         let mut child = tool().spawn().map_err(|e| format!("the tool does not start: {e}"))?;
-        let delay = Duration(i64::try_from(rng.between(KILLED_AFTER_MS.0..=KILLED_AFTER_MS.1)).unwrap_or(0));
+        let delay = Duration(i64::try_from(rng.between(after.0..=after.1)).unwrap_or(0));
         last_run = Stopwatch::start();
         tokio::select! {
             () = clock::pause(delay) => {

@@ -140,6 +140,25 @@ pub fn folder(name: &str) -> Result<PathBuf, String> {
     Ok(folder)
 }
 
+/// A Python with a peer's pinned packages (`peers/PEER/requirements.txt`); installed anew only when the pins change.
+pub fn python(peer: &str) -> Result<PathBuf, String> {
+    let folder = folder(peer)?;
+    let pins = process::root().join("peers").join(peer).join("requirements.txt");
+    let wanted = std::fs::read(&pins).map_err(|error| format!("{}: {error}", pins.display()))?;
+    let (venv, mark) = (folder.join("venv"), folder.join("installed.txt"));
+    let python = venv.join("bin/python");
+    if python.exists() && std::fs::read(&mark).is_ok_and(|installed| installed == wanted) {
+        return Ok(python);
+    }
+    let limit = Duration::from_secs(60);
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv), limit)?;
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--requirement"]).arg(&pins);
+    run(&mut pip, limit)?;
+    std::fs::write(&mark, wanted).map_err(|error| format!("{}: {error}", mark.display()))?;
+    Ok(python)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,23 +186,4 @@ mod tests {
         let outcome = program.wait_for("READY", Deadline::after(Duration::from_millis(10)), |_| Some(()));
         assert!(outcome.expect_err("nothing is printed").contains("did not print READY in time"));
     }
-}
-
-/// A Python with a peer's pinned packages (`peers/PEER/requirements.txt`); installed anew only when the pins change.
-pub fn python(peer: &str) -> Result<PathBuf, String> {
-    let folder = folder(peer)?;
-    let pins = process::root().join("peers").join(peer).join("requirements.txt");
-    let wanted = std::fs::read(&pins).map_err(|error| format!("{}: {error}", pins.display()))?;
-    let (venv, mark) = (folder.join("venv"), folder.join("installed.txt"));
-    let python = venv.join("bin/python");
-    if python.exists() && std::fs::read(&mark).is_ok_and(|installed| installed == wanted) {
-        return Ok(python);
-    }
-    let limit = Duration::from_secs(60);
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv), limit)?;
-    let mut pip = Command::new(&python);
-    pip.args(["-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--requirement"]).arg(&pins);
-    run(&mut pip, limit)?;
-    std::fs::write(&mark, wanted).map_err(|error| format!("{}: {error}", mark.display()))?;
-    Ok(python)
 }

@@ -12,6 +12,8 @@ pub struct PostgresOptions {
     /// Certificates to trust, PEM; `None`: the public ones.
     pub certificates: Option<PathBuf>,
     pub key: KeySource,
+    /// Takes a database whose settings lose what was acknowledged. A control for crash campaigns, never for service.
+    pub unchecked: bool,
     /// Writes that may wait for the writer; the next is answered `Busy`.
     pub queue: usize,
     /// Connections for the engine's reading, and as many for searches; so many questions are answered at once.
@@ -33,6 +35,7 @@ impl PostgresOptions {
             url: url.into(),
             certificates: None,
             key,
+            unchecked: false,
             queue: 8_192,
             readers: 4,
             payload_retention: None,

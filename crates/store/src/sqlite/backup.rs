@@ -3,7 +3,7 @@
 //! The copy is made on a read snapshot by SQLite itself, so it is one moment of the store whatever the hub writes meanwhile. The key
 //! file is not in it: who keeps both together keeps the data in clear.
 
-use super::{KEY_PROOF, open, pool::Reader};
+use super::{KEY_PROOF, SqliteStore, open, options::Options, pool::Reader};
 use crate::{
     AuditVerdict, PARTITIONS, StoreError,
     audit::{self, Link},
@@ -48,9 +48,10 @@ impl Checked {
     }
 }
 
-/// Copies the store at `from` to `to`, which must not be there; its size in bytes. The hub may run, and is not held up. The copy has its
-/// name only when it is whole and on disk. Blocks.
-pub fn backup(from: &Path, to: &Path) -> Result<u64, StoreError> {
+/// Copies the store `of` to `to`, which must not be there; its size in bytes. The hub may run, and is not held up. The copy is opened once
+/// as a hub would open it, so that whatever opening completes is complete in it, and has its name only when it is on disk. Blocks.
+pub fn backup(of: &Options, to: &Path) -> Result<u64, StoreError> {
+    let from = &*of.path;
     if to.exists() {
         return Err(StoreError::Unavailable(format!("{} is there already; give a new name", to.display())));
     }
@@ -71,6 +72,11 @@ pub fn backup(from: &Path, to: &Path) -> Result<u64, StoreError> {
     }
     copy.close().map_err(|(_, e)| StoreError::from(e))?;
     let failed = |e: std::io::Error| StoreError::Unavailable(format!("{} cannot be finished: {e}", to.display()));
+    drop(SqliteStore::open_if(&Options { path: unfinished.clone(), ..of.clone() }, |_| Ok(()))?);
+    no_log_beside(&unfinished)?;
+    for suffix in [".lock", "-shm", "-wal"] {
+        let _ = std::fs::remove_file(open::beside(&unfinished, suffix));
+    }
     let file = File::open(&unfinished).map_err(failed)?;
     file.sync_all().map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();

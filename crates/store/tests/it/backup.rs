@@ -36,7 +36,7 @@ fn scene(folder: &Folder) -> (Options, PathBuf, Checkpoint) {
     take(&store, 1..=40, epoch);
     let to = folder.path().join("backup.db");
     // The hub has it open and goes on writing.
-    assert!(backup(&options.path, &to).expect("copies") > 0);
+    assert!(backup(&options, &to).expect("copies") > 0);
     take(&store, 41..=80, epoch);
     let later = checkpoint(&options.path, &options.key, NOW).expect("reads");
     (options, to, later)
@@ -63,7 +63,7 @@ fn a_backup_of_a_store_that_is_written_is_one_moment_of_it_and_is_checked_unchan
     let other = crossdock_store::KeySource::Given([9; 32]);
     let checked = check_backup(&to, Some(&other), Some(&then)).expect("reads");
     assert_eq!((checked.key_fits, checked.since,), (Some(false), Some(Since::Forged)));
-    assert!(backup(&options.path, &to).is_err(), "nothing is overwritten");
+    assert!(backup(&options, &to).is_err(), "nothing is overwritten");
     assert!(checkpoint(&options.path, &other, NOW).is_err());
 }
 
@@ -114,7 +114,7 @@ fn a_damaged_backup_and_a_copy_of_files_are_told_from_a_good_one() {
     drop(Connection::open(&empty).and_then(|conn| conn.execute_batch("CREATE TABLE a (x)")));
     assert!(check_backup(&empty, Some(&options.key), None).map_or(true, |checked| !checked.is_good()));
     assert!(check_backup(&folder.path().join("none.db"), None, None).is_err());
-    assert!(backup(&folder.path().join("none.db"), &folder.path().join("x.db")).is_err());
+    assert!(backup(&Options { path: folder.path().join("none.db"), ..options }, &folder.path().join("x.db")).is_err());
 }
 
 #[test]

@@ -143,8 +143,12 @@ pub async fn campaign(setting: &Setting) -> Result<Report, String> {
     if setting.keep.is_some() {
         shop.keep_ledgers(ground.folder()).map_err(|e| format!("the ledgers cannot be kept: {e}"))?;
     }
-    let missing = judged.unexpected.iter().filter(|order| order.contains("found lost") && !order.contains("Cancelled"));
-    let missing = missing.cloned().collect();
+    let cancelled = shop.cancelled();
+    let is_missing = |order: &&String| {
+        let number = order.split(' ').next().and_then(|reference| reference.split('/').nth(1));
+        order.contains("found lost") && number.is_none_or(|number| !cancelled.contains(number))
+    };
+    let missing = judged.unexpected.iter().filter(is_missing).cloned().collect();
     let (orders, after_backup) = (shop.expectations.len(), shop.expectations.len() - placed);
     let report = Report {
         seed: setting.seed,

@@ -13,7 +13,7 @@ use crossdock_simulators::{
 use crossdock_verify::{Ledgers, parse_all};
 use serde_json::json;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -189,6 +189,14 @@ impl Shop {
             std::fs::write(folder.join(format!("{name}.jsonl")), ledger.lines(0))?;
         }
         Ok(())
+    }
+
+    /// Numbers of the orders that the storefront has cancelled, by whomever.
+    pub fn cancelled(&self) -> HashSet<String> {
+        let world = self.systems.world();
+        let rows = world.ledger("storefront").map(|ledger| ledger.rows()).unwrap_or_default();
+        let is_end = |state: &str| state == "cancelled";
+        rows.iter().filter(|row| row.operation == "status" && is_end(&row.state)).map(|row| row.scope.order.to_string()).collect()
     }
 
     /// Rows in all ledgers: what does not grow any more has come to rest.

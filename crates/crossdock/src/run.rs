@@ -79,7 +79,8 @@ pub async fn run(args: Args) -> ExitCode {
         println!("first sign-in: http://{listen}/sign-in with the token {token}");
     }
     let auth = Arc::new(auth);
-    if store.is_shared() {
+    let shared = store.is_shared();
+    if shared {
         tokio::spawn(hear_of_keys(auth.clone(), store.clone()));
     }
     let app = App::new(running.clone(), store.clone(), store, auth).with_landscape(format!(
@@ -87,6 +88,8 @@ pub async fn run(args: Args) -> ExitCode {
         node.name,
         landscape.hash()
     ));
+    // A hub without others has nobody to leave its requests to.
+    let drain = if shared { node.drain } else { Duration(0) };
     let ending = {
         let running = running.clone();
         async move {
@@ -95,6 +98,8 @@ pub async fn run(args: Args) -> ExitCode {
                 () = running.stopped() => {}
             }
             running.hand_over();
+            // Who sends requests learns from `/readyz` that they go elsewhere from now on; until then they are served.
+            clock::pause(drain).await;
         }
     };
     let served = crossdock_server::serve(listener, crossdock_server::router(app), ending).await;

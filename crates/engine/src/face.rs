@@ -34,8 +34,14 @@ pub trait Hub: Send + Sync + 'static {
     /// The injected clock.
     fn now(&self) -> Timestamp;
 
-    /// Whether intake is open: store reachable, below its caps, not shutting down.
+    /// Whether the hub should be sent anything: it accepts, and is not about to go.
     fn readiness(&self) -> Result<(), HubError>;
+
+    /// Whether intake is open: store reachable, below its caps, not shut down. A hub that is about to go still takes what it is sent, for
+    /// whoever sends it has not heard of that yet.
+    fn accepts(&self) -> Result<(), HubError> {
+        self.readiness()
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -27,6 +27,8 @@ pub struct NodeConfig {
     pub retention: Retention,
     /// On a store of several nodes: one whose heartbeat stood still for so long is gone, and the others take its work.
     pub lease: Duration,
+    /// On a store of several nodes: for how long a node that is told to stop still serves requests, while `/readyz` says that it goes.
+    pub drain: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +100,7 @@ impl Default for NodeConfig {
             reconcile_every: Duration::minutes(15),
             retention: Retention::default(),
             lease: Duration::seconds(1),
+            drain: Duration::seconds(5),
         }
     }
 }
@@ -114,6 +117,7 @@ pub(crate) fn read(root: &Node, faults: &mut Faults) -> Option<NodeConfig> {
         reconcile_every: section.or("reconcile_every", default.reconcile_every, faults, duration),
         retention: section.or("retention", default.retention, faults, retention),
         lease: section.or("lease", default.lease, faults, duration),
+        drain: section.or("drain", default.drain, faults, duration),
     };
     if config.retention.journal.is_some() && matches!(config.store, StoreConfig::Sqlite { .. }) {
         faults

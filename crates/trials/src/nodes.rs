@@ -6,6 +6,9 @@
 //! written: under any other epoch than its partition's lease has at that moment, it is on record. And after each blow it is timed how
 //! long the partitions took to be spread evenly over the nodes that are left.
 //!
+//! With `--upgrade` nothing is broken: the nodes are replaced one after another, as by a rolling upgrade, while orders are handed over by
+//! the interface through the balancer, which asks `/readyz`. No call may fail then.
+//!
 //! Not shown here: a network that loses packets between the nodes and the systems (the engine's tests have that), and roads cut in the
 //! kernel: a road is a relay that holds the bytes back.
 
@@ -20,9 +23,12 @@ use std::{path::PathBuf, process::ExitCode};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// How many blows.
+    /// How many blows, or with --upgrade how often each node is replaced.
     #[arg(long, default_value_t = 60)]
     count: u64,
+    /// Replace one node after another by a new one, while orders are handed over by the interface: none of these calls may fail.
+    #[arg(long)]
+    upgrade: bool,
     /// Decides the orders, the blows and their moments.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -47,6 +53,7 @@ pub fn run(args: &Args) -> ExitCode {
     };
     let setting = Setting {
         blows: None,
+        upgrade: args.upgrade,
         count: args.count,
         seed: args.seed,
         in_flight: args.in_flight,

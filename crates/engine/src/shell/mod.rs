@@ -270,7 +270,11 @@ impl Running {
 /// Runs the core until it is told to stop or another node has taken over. Nobody waits for an answer after that.
 async fn run(hub: Arc<Running>, core: Core, received: mpsc::UnboundedReceiver<Input>, client: Arc<Client>) {
     drive_core(&hub, core, received, client).await;
-    hub.stop();
+    // One that has handed all over still takes in what it is sent, for the others, until it is stopped.
+    if !*hub.leaving.borrow() || hub.is_fenced() {
+        hub.stop();
+    }
+    hub.stopped().await;
     hub.waiting.close();
 }
 
@@ -620,11 +624,13 @@ impl Hub for Running {
     }
 
     fn readiness(&self) -> Result<(), HubError> {
+        self.accepts()?;
+        if *self.leaving.borrow() { Err(HubError::Stopping) } else { Ok(()) }
+    }
+
+    fn accepts(&self) -> Result<(), HubError> {
         if self.is_fenced() {
             return Err(HubError::Superseded);
-        }
-        if *self.stopping.borrow() || *self.leaving.borrow() {
-            return Err(HubError::Stopping);
         }
         if let Some(error) = &*self.store_silent.read().unwrap_or_else(PoisonError::into_inner) {
             return Err(error.clone().into());

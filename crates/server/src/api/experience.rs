@@ -87,7 +87,7 @@ async fn place(
     IdempotencyKey(key): IdempotencyKey,
     Json(request, document): Json<PlaceOrder>,
 ) -> Result<Response, Problem> {
-    app.hub.readiness()?;
+    app.hub.accepts()?;
     if !actor.sites.hold(&request.channel, &request.site) {
         return Err(Problem::of(Code::ForbiddenSite));
     }

@@ -54,7 +54,7 @@ async fn receive(
     headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<(StatusCode, axum::Json<Received>), Problem> {
-    app.hub.readiness()?;
+    app.hub.accepts()?;
     let target = uri.path_and_query().map_or_else(|| uri.path().to_owned(), ToString::to_string);
     let mut request = http::Request::new(http::Method::Post, target);
     // A header that is not text cannot be part of a signature a connector knows; it is passed over.

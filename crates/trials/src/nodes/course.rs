@@ -10,7 +10,7 @@ use crossdock_engine::shell::clock::{self, Stopwatch};
 use crossdock_simulators::rng::Rng;
 use crossdock_store::{AuditVerdict, ReadStore};
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt, fs, path::PathBuf};
+use std::{collections::BTreeMap, fmt, fs, path::PathBuf, sync::PoisonError};
 
 /// Within this the partitions must be spread evenly over the nodes that are left.
 const REBALANCED_WITHIN: Duration = Duration::seconds(5);
@@ -51,6 +51,8 @@ pub struct Setting {
     /// These, in their order; `None`: so many as `count` says, by the seed.
     pub blows: Option<Vec<Blow>>,
     pub count: u64,
+    /// Instead of blows: each node is replaced so often, and orders come by the interface.
+    pub upgrade: bool,
     pub seed: u64,
     pub in_flight: usize,
     pub rate: usize,
@@ -89,6 +91,10 @@ pub struct Report {
     /// After a node was struck, and after it came back.
     pub rebalanced: BTreeMap<String, Times>,
     pub stopped_ms_most: i64,
+    /// Orders handed over by the interface, those acknowledged, and how often such a call failed, by status (0: no answer).
+    pub posted: usize,
+    pub acknowledged: usize,
+    pub failed_calls: BTreeMap<u16, u64>,
     /// Effects written under another epoch than their partition's.
     pub stale_writes: u64,
     /// How often a partition changed hands.
@@ -124,7 +130,14 @@ pub async fn campaign(setting: &Setting) -> Result<Report, String> {
     course.spread("start").await?;
     let watch = Stopwatch::start();
     let mut blows: BTreeMap<Blow, u64> = BTreeMap::new();
-    let count = setting.blows.as_ref().map_or(setting.count, |blows| blows.len() as u64);
+    if setting.upgrade {
+        for _ in 0..setting.count {
+            course.replace_all().await?;
+        }
+        *blows.entry(Blow::Stop).or_default() += setting.count * NODES as u64;
+    }
+    let struck = if setting.upgrade { 0 } else { setting.count };
+    let count = setting.blows.as_ref().map_or(struck, |blows| blows.len() as u64);
     for round in 0..count {
         let fixed = setting.blows.as_ref().and_then(|blows| blows.get(usize::try_from(round).ok()?).copied());
         let blow = fixed.unwrap_or_else(|| Blow::ALL[drawn(&mut course.rng, Blow::ALL.len())]);
@@ -184,6 +197,29 @@ impl Course<'_> {
         self.spread("return").await
     }
 
+    /// One node after another goes and another comes in its place, as by a rolling upgrade.
+    async fn replace_all(&mut self) -> Result<(), String> {
+        let systems = self.shop.systems.clone();
+        for at in 0..NODES {
+            self.trade(Duration(BREATH_MS.0.cast_signed())).await;
+            self.in_flight = (self.in_flight.0 + self.shop.under_way(), self.in_flight.1 + 1);
+            let (site, shop, setting) = (&mut self.site, &mut self.shop, self.setting);
+            let took = tokio::select! {
+                took = site.retire(at) => took?,
+                () = keep_trading(shop, setting, Duration(i64::MAX / 2)) => return Err("trade ended".into()),
+            };
+            self.stopped_most = self.stopped_most.max(took.0);
+            self.spread("stop").await?;
+            let (site, shop) = (&mut self.site, &mut self.shop);
+            tokio::select! {
+                started = site.start(at, &systems) => started?,
+                () = keep_trading(shop, setting, Duration(i64::MAX / 2)) => return Err("trade ended".into()),
+            }
+            self.spread("return").await?;
+        }
+        Ok(())
+    }
+
     /// Waits until the partitions are spread evenly, while shoppers go on.
     async fn spread(&mut self, after: &str) -> Result<(), String> {
         let (site, shop, setting) = (&self.site, &mut self.shop, self.setting);
@@ -231,6 +267,11 @@ impl Course<'_> {
             self.shop.keep_ledgers(self.site.folder()).map_err(|e| format!("the ledgers cannot be kept: {e}"))?;
             self.site.cluster.dump(&self.site.folder().join("store.sql"))?;
         }
+        let posts = {
+            let posts = self.shop.posts.lock().unwrap_or_else(PoisonError::into_inner);
+            let failed = posts.refused.iter().map(|(status, (count, _))| (*status, *count)).collect();
+            (posts.acknowledged.len(), failed)
+        };
         let number = async |sql: &str| -> Result<u64, String> {
             let lines = self.site.cluster.ask(sql).await?;
             lines.first().and_then(|line| line.parse().ok()).ok_or_else(|| format!("{sql}: no number"))
@@ -243,6 +284,9 @@ impl Course<'_> {
             in_flight_mean: self.in_flight.0 as f64 / self.in_flight.1.max(1) as f64,
             rebalanced: self.times.clone(),
             stopped_ms_most: self.stopped_most,
+            posted: self.shop.posted,
+            acknowledged: posts.0,
+            failed_calls: posts.1,
             stale_writes: number("SELECT count(*) FROM public.stale").await?,
             epochs: number("SELECT sum(epoch) FROM crossdock.lease").await?,
             effects: number("SELECT count(*) FROM crossdock.effect WHERE epoch IS NOT NULL").await?,
@@ -270,8 +314,12 @@ async fn keep_trading(shop: &mut Shop, setting: &Setting, length: Duration) {
     let watch = Stopwatch::start();
     let at_once = (setting.rate * usize::try_from(TICK.0).unwrap_or(0)).div_ceil(1_000);
     while watch.elapsed() < length {
-        let room = setting.in_flight.saturating_sub(shop.under_way());
-        shop.place(room.min(at_once));
+        let room = setting.in_flight.saturating_sub(shop.under_way()).min(at_once);
+        if !setting.upgrade {
+            shop.place(room);
+        } else if let Err(reason) = shop.post(room) {
+            eprintln!("an order was not handed over: {reason}");
+        }
         clock::pause(Duration((length.0 - watch.elapsed().0).clamp(1, TICK.0))).await;
     }
 }
@@ -285,6 +333,8 @@ impl Report {
     pub fn is_faultless(&self) -> bool {
         self.judged.is_faultless()
             && self.judged.restless == 0
+            && self.failed_calls.is_empty()
+            && self.acknowledged == self.posted
             && self.stale_writes == 0
             && self.panics.is_empty()
             && self.is_intact()
@@ -295,6 +345,9 @@ impl Report {
     }
 
     fn word(&self) -> &'static str {
+        if !self.failed_calls.is_empty() || self.acknowledged != self.posted {
+            return "a call of the storefront failed";
+        }
         if !self.judged.is_clean() {
             "an invariant does not hold, or was not checked"
         } else if self.stale_writes > 0 {
@@ -324,6 +377,10 @@ impl fmt::Display for Report {
             writeln!(f, "evenly spread after {after:<8}{mean_ms:>6} ms on average, {most_ms} at most, of {count}; late {late}")?;
         }
         writeln!(f, "a stop took {} ms at most", self.stopped_ms_most)?;
+        if self.posted > 0 {
+            let failed: u64 = self.failed_calls.values().sum();
+            writeln!(f, "{} orders by the interface, {} acknowledged, {failed} failed calls", self.posted, self.acknowledged)?;
+        }
         writeln!(
             f,
             "{} effects, {} leases taken, {} stale writes; audit {}",

@@ -10,7 +10,11 @@ use crate::{
     kill::hub::{Hub, copy, program},
 };
 use crossdock_canonical::Duration;
-use crossdock_engine::shell::clock::{self, Stopwatch};
+use crossdock_connect::http::{Method, Request};
+use crossdock_engine::shell::{
+    client::Client,
+    clock::{self, Stopwatch},
+};
 use crossdock_server::{
     Auth, Principals,
     auth::roles::{Role, Sites},
@@ -28,6 +32,9 @@ use tokio::process::Command;
 
 pub(super) const NODES: usize = 3;
 const LOOK: Duration = Duration::millis(50);
+/// How often a balancer asks a node whether it is ready.
+const ASK_EVERY: Duration = Duration::millis(200);
+const READY_WITHIN: Duration = Duration::seconds(1);
 
 /// What PostgreSQL itself keeps watch over.
 const WATCH: &str = "
@@ -98,7 +105,7 @@ impl Site {
         let store = self.open().await?;
         let auth = Auth::new(Principals::default(), false, crossdock_server::random::system).map_err(|e| e.to_string())?;
         auth.load(&store).await.map_err(|problem| problem.detail)?;
-        let key = auth.add_key(&store, "shopper", Role::Operator, Sites::All).await.map_err(|problem| problem.detail)?;
+        let key = auth.add_key(&store, "shopper", Role::Machine, Sites::All).await.map_err(|problem| problem.detail)?;
         tokio::task::spawn_blocking(move || drop(store)).await.map_err(|e| e.to_string())?;
         self.cluster.ask(WATCH).await?;
         Ok(key)
@@ -161,6 +168,21 @@ impl Site {
         if status.success() { Ok(watch.elapsed()) } else { Err(format!("it ended with {status}")) }
     }
 
+    /// Stops it as an upgrade does: the balancer leaves it out when it hears from `/readyz` that it goes, and not before.
+    pub async fn retire(&mut self, at: usize) -> Result<Duration, String> {
+        let watch = Stopwatch::start();
+        self.signal(at, "TERM").await?;
+        let probe = Client::new(1 << 10);
+        let base = format!("http://{}", self.nodes[at].address);
+        while probe.raw(&base, Request::new(Method::Get, "/readyz"), READY_WITHIN).await.is_ok_and(|answer| answer.is_success()) {
+            clock::pause(ASK_EVERY).await;
+        }
+        self.set_well(at, false);
+        let hub = self.nodes[at].hub.take().ok_or("it does not run")?;
+        let status = hub.has_ended().await?;
+        if status.success() { Ok(watch.elapsed()) } else { Err(format!("it ended with {status}")) }
+    }
+
     /// Waits until all partitions are spread evenly over the nodes that are well; how long that took, `None` when it was not by then.
     pub async fn is_even(&self, within: Duration) -> Result<Option<Duration>, String> {
         let watch = Stopwatch::start();
@@ -192,6 +214,6 @@ fn landscape(folder: &Path) -> std::io::Result<()> {
     let store = format!("kind: postgres\n  url: env:CROSSDOCK_DATABASE\n  key_file: {}", folder.join("crossdock.key").display());
     let text = fs::read_to_string(&node)?
         .replace("kind: sqlite\n  path: crossdock-demo.db", &store)
-        .replace("reconcile_every: 5m", "reconcile_every: 15s");
+        .replace("reconcile_every: 5m", "reconcile_every: 15s\ndrain: 1s");
     fs::write(node, text)
 }

@@ -1,5 +1,5 @@
-//! PostgreSQL servers of a campaign's own: a primary and its synchronous standby, killed, promoted and built anew. They listen on a
-//! loopback address of this process, and are gone when it ends, however it ends.
+//! PostgreSQL servers of a campaign's own, one or a primary and its synchronous standby: killed, promoted and built anew. They listen on
+//! a loopback address of this process, and are gone when it ends, however it ends.
 
 use crate::address;
 use crossdock_canonical::Duration;
@@ -17,7 +17,7 @@ const USER: &str = "crossdock";
 pub(crate) const DATABASE: &str = "hub";
 /// The server does not run as root; Debian's package brings this user.
 const OWNER: &str = "postgres";
-const SETTINGS: &str = "shared_buffers = 128MB\nmax_connections = 60\njit = off\nmax_wal_senders = 8\nwal_keep_size = 256MB\n\
+const SETTINGS: &str = "shared_buffers = 128MB\nmax_connections = 100\njit = off\nmax_wal_senders = 8\nwal_keep_size = 256MB\n\
      hot_standby = on\ninclude_if_exists = 'trial.conf'\n";
 const ACCESS: &str = "local all all trust\nhost all all 127.0.0.0/8 trust\nhost replication all 127.0.0.0/8 trust\n";
 const READY_MAX: Duration = Duration::seconds(60);
@@ -141,8 +141,18 @@ impl Server {
         }
     }
 
+    /// Writes all that the hub's database holds into a file, for people.
+    pub(crate) fn dump(&self, file: &Path) -> Result<(), String> {
+        run(Command::new(self.bin.join("pg_dump")).arg("-d").arg(self.url(DATABASE)).arg("-f").arg(file))
+    }
+
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgresql://{USER}@{}/{database}", self.address)
+    }
+
+    /// The hub's database, for who goes there by another address.
+    pub(crate) fn url_by(&self, address: SocketAddr) -> String {
+        format!("postgresql://{USER}@{address}/{DATABASE}?sslmode=disable")
     }
 
     /// An address of several servers, of which one is the primary.

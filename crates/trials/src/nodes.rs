@@ -12,7 +12,6 @@
 //! Not shown here: a network that loses packets between the nodes and the systems (the engine's tests have that), and roads cut in the
 //! kernel: a road is a relay that holds the bytes back.
 
-mod cluster;
 mod course;
 mod road;
 mod site;

@@ -265,7 +265,7 @@ impl Course<'_> {
         tokio::task::spawn_blocking(move || drop(store)).await.map_err(|e| e.to_string())?;
         if self.setting.keep.is_some() {
             self.shop.keep_ledgers(self.site.folder()).map_err(|e| format!("the ledgers cannot be kept: {e}"))?;
-            self.site.cluster.dump(&self.site.folder().join("store.sql"))?;
+            self.site.server.dump(&self.site.folder().join("store.sql"))?;
         }
         let posts = {
             let posts = self.shop.posts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -273,7 +273,7 @@ impl Course<'_> {
             (posts.acknowledged.len(), failed)
         };
         let number = async |sql: &str| -> Result<u64, String> {
-            let lines = self.site.cluster.ask(sql).await?;
+            let lines = self.site.ask(sql).await?;
             lines.first().and_then(|line| line.parse().ok()).ok_or_else(|| format!("{sql}: no number"))
         };
         let report = Report {

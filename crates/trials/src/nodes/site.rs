@@ -1,11 +1,9 @@
 //! Three hubs on one database: their folder, addresses and roads, and what is done to their processes.
 
-use super::{
-    cluster::Cluster,
-    road::{Balancer, Road},
-};
+use super::road::{Balancer, Road};
 use crate::{
     address,
+    cluster::{DATABASE, Server},
     crash::Scratch,
     kill::hub::{Hub, copy, program},
 };
@@ -27,6 +25,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::Arc,
 };
 use tokio::process::Command;
 
@@ -51,7 +50,7 @@ const WATCH: &str = "
     CREATE TRIGGER watched AFTER INSERT OR UPDATE ON crossdock.effect FOR EACH ROW EXECUTE FUNCTION public.watch()";
 
 pub(super) struct Site {
-    pub cluster: Cluster,
+    pub server: Arc<Server>,
     pub balancer: Balancer,
     pub nodes: Vec<Node>,
     folder: PathBuf,
@@ -82,20 +81,21 @@ impl Site {
             }
         };
         let folder = fs::canonicalize(&folder).map_err(|e| format!("{} is no folder: {e}", folder.display()))?;
-        let cluster = tokio::task::spawn_blocking(Cluster::start).await.map_err(|e| e.to_string())??;
+        let starting = tokio::task::spawn_blocking(|| Server::primary("nodes-pg"));
+        let server = Arc::new(starting.await.map_err(|e| e.to_string())??);
         let mut nodes = Vec::new();
         for at in 0..NODES {
             let (name, address) = (format!("node-{at}"), address::own()?);
-            let road = Road::to(cluster.address).await?;
+            let road = Road::to(server.address).await?;
             nodes.push(Node { name, address, road, hub: None, well: false });
         }
         landscape(&folder).map_err(|e| format!("the landscape cannot be copied: {e}"))?;
-        Ok(Self { cluster, balancer: Balancer::new().await?, nodes, folder, program, _scratch: scratch })
+        Ok(Self { server, balancer: Balancer::new().await?, nodes, folder, program, _scratch: scratch })
     }
 
     /// Opens the store by the straight road.
     pub async fn open(&self) -> Result<PostgresStore, String> {
-        let options = PostgresOptions::new(self.cluster.url(self.cluster.address), KeySource::File(self.key_file()));
+        let options = PostgresOptions::new(self.server.url_by(self.server.address), KeySource::File(self.key_file()));
         let opening = tokio::task::spawn_blocking(move || PostgresStore::open(&options));
         opening.await.map_err(|e| e.to_string())?.map_err(|e| format!("the store does not open: {e}"))
     }
@@ -107,8 +107,15 @@ impl Site {
         auth.load(&store).await.map_err(|problem| problem.detail)?;
         let key = auth.add_key(&store, "shopper", Role::Machine, Sites::All).await.map_err(|problem| problem.detail)?;
         tokio::task::spawn_blocking(move || drop(store)).await.map_err(|e| e.to_string())?;
-        self.cluster.ask(WATCH).await?;
+        self.ask(WATCH).await?;
         Ok(key)
+    }
+
+    /// Asks one question, or does one thing; its rows, a line each, columns cut by `|`.
+    pub async fn ask(&self, sql: &str) -> Result<Vec<String>, String> {
+        let (server, sql) = (self.server.clone(), sql.to_owned());
+        let asking = tokio::task::spawn_blocking(move || server.sql(DATABASE, &sql));
+        Ok(asking.await.map_err(|e| e.to_string())??.lines().map(str::to_owned).collect())
     }
 
     fn key_file(&self) -> PathBuf {
@@ -126,7 +133,7 @@ impl Site {
     /// Starts a node and waits until it listens.
     pub async fn start(&mut self, at: usize, systems: &Systems) -> Result<(), String> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_path(at)).map_err(|e| format!("no log: {e}"))?;
-        let url = self.cluster.url(self.nodes[at].road.address);
+        let url = self.server.url_by(self.nodes[at].road.address);
         let node = &mut self.nodes[at];
         let mut command = Command::new(&self.program);
         command.arg("run").arg("--landscape").arg(self.folder.join("landscape"));
@@ -189,7 +196,7 @@ impl Site {
         let names: Vec<&str> = self.nodes.iter().filter(|node| node.well).map(|node| &*node.name).collect();
         while watch.elapsed() < within {
             let mut held: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-            for line in self.cluster.ask("SELECT node, count(*) FROM crossdock.lease GROUP BY node").await? {
+            for line in self.ask("SELECT node, count(*) FROM crossdock.lease GROUP BY node").await? {
                 let (id, count) = line.rsplit_once('|').unwrap_or_default();
                 let name = id.split('/').next().unwrap_or_default();
                 held.entry(name.to_owned()).or_default().push(count.parse().unwrap_or(0));

@@ -19,6 +19,7 @@ use crate::{
         random::{panics, settle, trade},
         shop::Shop,
     },
+    outcome,
 };
 use crossdock_canonical::Duration;
 use crossdock_engine::shell::clock::{self, Clock, Stopwatch};
@@ -105,25 +106,7 @@ pub fn run(args: &Args) -> ExitCode {
         outage: args.outage.map(|seconds| Duration::seconds(seconds.into())),
         keep: args.keep.clone(),
     };
-    let ended = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| e.to_string())
-        .and_then(|runtime| runtime.block_on(campaign(&setting)));
-    match ended {
-        Ok(report) => {
-            if args.json {
-                println!("{}", serde_json::to_string(&report).expect("a report is plain data"));
-            } else {
-                print!("{report}");
-            }
-            ExitCode::from(u8::from(!report.is_good()))
-        }
-        Err(reason) => {
-            eprintln!("failover: {reason}");
-            ExitCode::from(2)
-        }
-    }
+    outcome::run("failover", args.json, Report::is_good, campaign(&setting))
 }
 
 /// Kills, promotes, rebuilds, settles and judges.

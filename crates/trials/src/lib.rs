@@ -24,6 +24,7 @@ pub mod fuzz;
 pub mod kill;
 pub mod moving;
 pub mod nodes;
+mod outcome;
 pub mod restore;
 pub mod scene;
 pub mod sim;

@@ -14,6 +14,7 @@ use crate::{
         random::{panics, settle, trade},
         shop::Shop,
     },
+    outcome,
 };
 use crossdock_canonical::Duration;
 use crossdock_engine::shell::clock::{self, Stopwatch};
@@ -95,25 +96,7 @@ pub struct Live {
 
 pub fn run(args: &Args) -> ExitCode {
     let setting = Setting { orders: args.count, seed: args.seed, kills: args.kills, live: Duration::seconds(args.live.into()) };
-    let ended = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| e.to_string())
-        .and_then(|runtime| runtime.block_on(campaign(&setting)));
-    match ended {
-        Ok(report) => {
-            if args.json {
-                println!("{}", serde_json::to_string(&report).expect("a report is plain data"));
-            } else {
-                print!("{report}");
-            }
-            ExitCode::from(u8::from(!report.is_good()))
-        }
-        Err(reason) => {
-            eprintln!("move: {reason}");
-            ExitCode::from(2)
-        }
-    }
+    outcome::run("move", args.json, Report::is_good, campaign(&setting))
 }
 
 pub async fn campaign(setting: &Setting) -> Result<Report, String> {

@@ -18,6 +18,7 @@ mod site;
 
 pub use course::{Blow, Report, Setting, campaign};
 
+use crate::outcome;
 use std::{path::PathBuf, process::ExitCode};
 
 #[derive(clap::Args)]
@@ -46,10 +47,6 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fault(&format!("no threads to run on: {error}")),
-    };
     let setting = Setting {
         blows: None,
         upgrade: args.upgrade,
@@ -59,20 +56,5 @@ pub fn run(args: &Args) -> ExitCode {
         rate: args.rate,
         keep: args.keep.clone(),
     };
-    match runtime.block_on(campaign(&setting)) {
-        Ok(report) => {
-            if args.json {
-                println!("{}", serde_json::to_string(&report).expect("a report is plain data"));
-            } else {
-                print!("{report}");
-            }
-            ExitCode::from(u8::from(!report.is_good()))
-        }
-        Err(reason) => fault(&reason),
-    }
-}
-
-fn fault(reason: &str) -> ExitCode {
-    eprintln!("nodes: {reason}");
-    ExitCode::from(2)
+    outcome::run("nodes", args.json, Report::is_good, campaign(&setting))
 }

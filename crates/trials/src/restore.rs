@@ -14,6 +14,7 @@ use crate::kill::{
     random::{panics, trade},
     shop::Shop,
 };
+use crate::outcome;
 use crossdock_canonical::Duration;
 use crossdock_engine::shell::clock::{self, Clock, Stopwatch};
 use serde::Serialize;
@@ -72,25 +73,7 @@ pub struct Report {
 
 pub fn run(args: &Args) -> ExitCode {
     let setting = Setting { seed: args.seed, live: Duration::seconds(args.live.into()), keep: args.keep.clone() };
-    let ended = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| e.to_string())
-        .and_then(|runtime| runtime.block_on(campaign(&setting)));
-    match ended {
-        Ok(report) => {
-            if args.json {
-                println!("{}", serde_json::to_string(&report).expect("a report is plain data"));
-            } else {
-                print!("{report}");
-            }
-            ExitCode::from(u8::from(!report.is_good()))
-        }
-        Err(reason) => {
-            eprintln!("restore: {reason}");
-            ExitCode::from(2)
-        }
-    }
+    outcome::run("restore", args.json, Report::is_good, campaign(&setting))
 }
 
 pub async fn campaign(setting: &Setting) -> Result<Report, String> {

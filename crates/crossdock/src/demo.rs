@@ -200,7 +200,7 @@ async fn start(args: &Args, folder: &Path) -> Result<Demo, String> {
         let app = App::new(running, store.clone(), store, Arc::new(auth))
             .with_landscape(format!("demo, landscape {:.8}", landscape.hash()))
             .with_demo(panel);
-        tokio::spawn(crossdock_server::serve(listener, crossdock_server::router(app), std::future::pending()));
+        tokio::spawn(crossdock_server::serve(listener, crossdock_server::router(app), std::future::pending(), Duration(0)));
     }
     let (hub, store, address, sign_in, key) = told.ok_or("there is no hub")?;
     systems.set_hub(Some(format!("http://{address}")));

@@ -97,12 +97,11 @@ pub async fn run(args: Args) -> ExitCode {
                 () = stop_signal() => {}
                 () = running.stopped() => {}
             }
-            running.hand_over();
             // Who sends requests learns from `/readyz` that they go elsewhere from now on; until then they are served.
-            clock::pause(drain).await;
+            running.hand_over();
         }
     };
-    let served = crossdock_server::serve(listener, crossdock_server::router(app), ending).await;
+    let served = crossdock_server::serve(listener, crossdock_server::router(app), ending, drain).await;
     running.stop();
     running.ended().await;
     match served {

@@ -14,6 +14,7 @@ use axum::{
     http::{HeaderMap, Request, header},
     response::{IntoResponse, Response},
 };
+use crossdock_engine::shell::clock;
 use hyper::{body::Incoming, server::conn::http1, service::Service as _};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -36,27 +37,49 @@ const CONNECTIONS_MAX: usize = 4_096;
 /// Open requests may take so long to end after the shutdown began.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(10);
 
-/// Serves until `stop` resolves, then lets open requests end.
-pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) -> std::io::Result<()> {
-    let (stopping, _) = watch::channel(false);
+/// Where a connection stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    /// Each answer is the last of its connection: whoever keeps one open opens the next elsewhere, and no request meets a close.
+    Leaving,
+    Stopping,
+}
+
+/// Serves until `stop` resolves, and `drain` longer while connections end one by one; then lets open requests end.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()>,
+    drain: crossdock_canonical::Duration,
+) -> std::io::Result<()> {
+    let phase = watch::Sender::new(Phase::Serving);
+    let stop = async {
+        stop.await;
+        phase.send_replace(Phase::Leaving);
+        clock::pause(drain).await;
+    };
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
     loop {
+        // Whoever comes after the stop is told so: it is looked at first.
         let place = tokio::select! {
-            place = places.clone().acquire_owned() => place.expect("the semaphore is never closed"),
+            biased;
             () = &mut stop => break,
+            place = places.clone().acquire_owned() => place.expect("the semaphore is never closed"),
         };
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            biased;
             () = &mut stop => break,
+            accepted = listener.accept() => accepted,
         };
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, peer)) => {
-                let (router, stopping) = (router.clone(), stopping.subscribe());
+                let (router, phase) = (router.clone(), phase.subscribe());
                 connections.spawn(async move {
-                    connection(stream, Peer(peer.ip().to_canonical()), router, stopping).await;
+                    connection(stream, Peer(peer.ip().to_canonical()), router, phase).await;
                     drop(place);
                 });
             }
@@ -68,7 +91,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
         }
     }
     drop(listener);
-    stopping.send_replace(true);
+    phase.send_replace(Phase::Stopping);
     let ended = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(SHUTDOWN_WITHIN, ended).await.is_err() {
         tracing::warn!("requests were still open at the end of the shutdown");
@@ -76,11 +99,15 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
     Ok(())
 }
 
-async fn connection(stream: TcpStream, peer: Peer, router: Router, mut stopping: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, peer: Peer, router: Router, mut phase: watch::Receiver<Phase>) {
     stream.set_nodelay(true).ok();
+    let now = phase.clone();
     let service = hyper::service::service_fn(move |request| {
-        let router = router.clone();
-        async move { Ok::<_, Infallible>(answer(request, peer, router).await) }
+        let (router, now) = (router.clone(), now.clone());
+        async move {
+            let answer = answer(request, peer, router).await;
+            Ok::<_, Infallible>(if *now.borrow() == Phase::Serving { answer } else { closing(answer) })
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -89,7 +116,7 @@ async fn connection(stream: TcpStream, peer: Peer, router: Router, mut stopping:
         .max_buf_size(BUFFER_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    let stop = async { stopping.wait_for(|stopping| *stopping).await.map(drop).ok() };
+    let stop = async { phase.wait_for(|phase| *phase == Phase::Stopping).await.map(drop).ok() };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         _ = stop => {
@@ -105,10 +132,11 @@ async fn connection(stream: TcpStream, peer: Peer, router: Router, mut stopping:
 async fn answer(mut request: Request<Incoming>, peer: Peer, router: Router) -> Response {
     let head: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if head + request.uri().to_string().len() > HEAD_BYTES_MAX {
-        return closing(Problem::of(Code::HeadTooLarge));
+        return closing(Problem::of(Code::HeadTooLarge).into_response());
     }
     if is_ambiguous(request.headers()) {
-        return closing(Problem::new(Code::InvalidRequest, "The length of the body is given in two ways."));
+        let problem = Problem::new(Code::InvalidRequest, "The length of the body is given in two ways.");
+        return closing(problem.into_response());
     }
     request.extensions_mut().insert(peer);
     match TowerToHyperService::new(router).call(request.map(Body::new)).await {
@@ -117,11 +145,10 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, router: Router) -> R
     }
 }
 
-/// A refusal after which nothing more is read from the connection.
-fn closing(problem: Problem) -> Response {
-    let mut refused = problem.into_response();
-    refused.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
-    refused
+/// An answer after which nothing more is read from the connection.
+fn closing(mut answer: Response) -> Response {
+    answer.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    answer
 }
 
 /// Two lengths of one body are how requests are smuggled past a proxy. Where only one of them is `Transfer-Encoding`, hyper

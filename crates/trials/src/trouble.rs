@@ -73,7 +73,7 @@ pub async fn full_disk(seed: u64) -> Result<FullDisk, String> {
         Running::start(store.clone(), store.clone(), wiring, Clock::System, options).await.map_err(|e| e.to_string())?;
     let listener = TcpListener::bind(address).await.map_err(|e| format!("{address}: {e}"))?;
     let app = App::new(running.clone(), store.clone(), store.clone(), Arc::new(auth));
-    tokio::spawn(crossdock_server::serve(listener, crossdock_server::router(app), std::future::pending()));
+    tokio::spawn(crossdock_server::serve(listener, crossdock_server::router(app), std::future::pending(), Duration(0)));
 
     let acknowledged = |shop: &Shop| shop.posts.lock().unwrap_or_else(PoisonError::into_inner).acknowledged.len();
     shop.post(5)?;

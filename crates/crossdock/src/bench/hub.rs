@@ -53,7 +53,7 @@ pub async fn run(args: Args) -> Result<(), String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|e| e.to_string())?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
     let app = App::new(hub.clone(), store.clone(), store.clone(), Arc::new(auth));
-    tokio::spawn(crossdock_server::serve(listener, crossdock_server::router(app), std::future::pending()));
+    tokio::spawn(crossdock_server::serve(listener, crossdock_server::router(app), std::future::pending(), Duration(0)));
 
     let mut commands = Commands::start(&serde_json::json!({"url": format!("http://{address}"), "key": text}));
     while let Some(command) = commands.next().await {

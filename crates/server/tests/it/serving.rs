@@ -1,6 +1,7 @@
 //! Sockets: what `serve` takes, what it closes, and how it stops.
 
 use crate::world::World;
+use crossdock_canonical::Duration;
 use crossdock_server::serve;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -17,11 +18,15 @@ struct Server {
 
 impl Server {
     async fn start(world: &World) -> Self {
+        Self::draining(world, Duration(0)).await
+    }
+
+    async fn draining(world: &World, drain: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (stop, stopped) = oneshot::channel::<()>();
         let router = world.router.clone();
-        let serving = tokio::spawn(serve(listener, router, async move { _ = stopped.await }));
+        let serving = tokio::spawn(serve(listener, router, async move { _ = stopped.await }, drain));
         Self { address, stop: Some(stop), serving }
     }
 
@@ -46,6 +51,28 @@ async fn a_request_is_served_and_the_server_stops_when_told() {
     assert!(server.serving.await.expect("no panic").is_ok());
     drop(idle);
     assert!(TcpStream::connect(server.address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn whoever_keeps_a_connection_to_a_server_that_leaves_has_one_more_answer_and_is_told_to_open_another() {
+    let mut server = Server::draining(&World::new(), Duration::seconds(2)).await;
+    let ask = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut kept = TcpStream::connect(server.address).await.expect("a connection");
+    let mut first = [0; 4_096];
+    kept.write_all(ask).await.expect("sent");
+    let count = kept.read(&mut first).await.expect("answered");
+    let first = String::from_utf8_lossy(&first[..count]).into_owned();
+    assert!(first.starts_with("HTTP/1.1 200") && !first.contains("connection: close"), "{first}");
+    server.stop.take().expect("running").send(()).expect("listening");
+    // Others may still come, and each answer of theirs is the last one too.
+    let other = server.exchange(ask).await;
+    let mut second = Vec::new();
+    kept.write_all(ask).await.expect("sent");
+    kept.read_to_end(&mut second).await.expect("answered and closed");
+    for answer in [other, String::from_utf8_lossy(&second).into_owned()] {
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
+    }
+    assert!(server.serving.await.expect("no panic").is_ok());
 }
 
 #[tokio::test]

@@ -121,7 +121,7 @@ impl Doors {
         let app = App::new(desk.clone(), store.clone(), store.clone(), Arc::new(auth));
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).map_err(|e| e.to_string())?;
         let url = format!("http://{}", listener.local_addr().map_err(|e| e.to_string())?);
-        runtime.spawn(crossdock_server::serve(listener, crossdock_server::router(app), std::future::pending()));
+        runtime.spawn(crossdock_server::serve(listener, crossdock_server::router(app), std::future::pending(), Duration(0)));
         let rng = Rng::named(seed, "fuzz");
         Ok(Self {
             sim,

@@ -60,7 +60,7 @@ async fn live(folder: &Path) -> Result<(), String> {
     let listen = environment(LISTEN).ok_or(format!("{LISTEN} is not set"))?;
     let listener = TcpListener::bind(&listen).await.map_err(|e| format!("{listen}: {e}"))?;
     let app = App::new(running.clone(), store.clone(), store.clone(), Arc::new(auth));
-    tokio::spawn(crossdock_server::serve(listener, crossdock_server::router(app), std::future::pending()));
+    tokio::spawn(crossdock_server::serve(listener, crossdock_server::router(app), std::future::pending(), Duration(0)));
     let watch = Stopwatch::start();
     let mut looks = 0;
     while looks < LOOKS {

@@ -251,6 +251,11 @@ impl Dispatcher {
         }
     }
 
+    /// Since when a system can be asked; `None` while it cannot.
+    pub fn asked_since(&self, system: &SystemName) -> Option<Timestamp> {
+        self.queues.get(system).map_or(Some(Timestamp(i64::MIN)), |queue| queue.health.asked_since())
+    }
+
     pub fn in_flight(&self) -> u32 {
         self.queues.values().map(|queue| queue.in_flight).sum()
     }

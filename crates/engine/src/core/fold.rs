@@ -227,7 +227,7 @@ impl Core {
         // A message may come before what starts its process; after a while a person is asked.
         let starts = self.wiring.drivers[&*process.kind].starts_with(&row.kind);
         if memory.version == 0 && !starts {
-            if now - row.at < self.config.stray_after {
+            if !self.has_waited(row, now) {
                 self.ask_again(row.clone(), Duration::seconds(1), now);
             } else if &*process.kind != ORDER && self.wiring.drivers.contains_key(ORDER) {
                 self.work(ProcessKey::new(ORDER, &process.key), Work::Orphan(row.clone()), now, out);

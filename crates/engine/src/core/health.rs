@@ -76,6 +76,8 @@ pub(super) struct Health {
     /// (second, calls, failures) of the last minute.
     minute: VecDeque<(i64, u32, u32)>,
     last_success: Option<Timestamp>,
+    /// When its breaker closed last.
+    closed_at: Timestamp,
     changed: bool,
 }
 
@@ -101,6 +103,7 @@ impl Health {
             latencies: VecDeque::new(),
             minute: VecDeque::new(),
             last_success: None,
+            closed_at: Timestamp(i64::MIN),
             changed: false,
         }
     }
@@ -245,7 +248,7 @@ impl Health {
                 }
                 self.latencies.push_back(u32::try_from(took.0).unwrap_or(u32::MAX));
                 if self.breaker != BreakerState::Closed {
-                    self.set(BreakerState::Closed);
+                    self.close(now);
                     self.retry_tokens = self.retry_tokens.max(RETRIES_AT_FIRST * 1_000);
                 }
             }
@@ -253,7 +256,7 @@ impl Health {
                 self.paused_until = self.paused_until.max(now + pause);
                 self.second(now).2 += 1;
                 if let BreakerState::HalfOpen { .. } = self.breaker {
-                    self.set(BreakerState::Closed);
+                    self.close(now);
                 }
             }
             Answered::Ill => {
@@ -306,6 +309,16 @@ impl Health {
         sorted.sort_unstable();
         let at = (sorted.len().checked_sub(1)? * percent) / 100;
         sorted.get(at).copied()
+    }
+
+    /// Since when it can be asked; `None` while its breaker is open.
+    pub fn asked_since(&self) -> Option<Timestamp> {
+        (self.breaker == BreakerState::Closed).then_some(self.closed_at)
+    }
+
+    fn close(&mut self, now: Timestamp) {
+        self.closed_at = now;
+        self.set(BreakerState::Closed);
     }
 
     fn set(&mut self, breaker: BreakerState) {

@@ -556,12 +556,22 @@ impl Core {
         }
         match process {
             Ok(Some(process)) => self.work(process, lane::Work::Inbox(row), now, out),
-            Ok(None) if now - row.at >= self.config.stray_after => {
+            Ok(None) if self.has_waited(&row, now) => {
                 let process = fold::stray_process(&row);
                 self.work(process, lane::Work::Inbox(row), now, out);
             }
             Ok(None) | Err(_) => self.ask_again(row, Duration::seconds(1), now),
         }
+    }
+
+    /// Whether a message about a record that is not known has waited long enough. Who it belongs to is often found out by asking its
+    /// system, so the time while that cannot be asked does not count.
+    fn has_waited(&self, row: &InboxRow, now: Timestamp) -> bool {
+        let system = match &row.to {
+            crossdock_store::Addressee::Theirs { system, .. } => system,
+            crossdock_store::Addressee::Process(_) => &row.source,
+        };
+        self.dispatcher.asked_since(system).is_some_and(|since| now - row.at.max(since) >= self.config.stray_after)
     }
 
     /// Puts a message aside for a while.

@@ -245,6 +245,31 @@ fn a_message_by_their_id_finds_its_process_when_the_id_is_known() {
 }
 
 #[test]
+fn a_message_by_their_id_waits_as_long_as_nobody_can_ask_their_system_whose_it_is() {
+    let mut lab = Lab::new();
+    lab.script("erp", [Act::ApplyAndDrop]);
+    let erp = lab.place("erp");
+    (erp.always, erp.look_up) = (Act::Fail, Some(500));
+    let toy = lab.toy("same-id", 1, "erp");
+    for n in 0..10 {
+        lab.toy(&format!("other-{n}"), 1, "erp");
+    }
+    lab.deliver(
+        Addressee::Theirs { system: SystemName::new("erp"), kind: "order".into(), id: "4711".into() },
+        "toy.note",
+        None,
+        br#"{"n": 3}"#,
+    );
+    lab.run_for(Duration::minutes(10));
+    assert_eq!((lab.breaker("erp").as_str(), lab.inbox_depth()), ("open", 1));
+    let erp = lab.place("erp");
+    (erp.always, erp.look_up) = (Act::Apply, None);
+    lab.close(&toy, Duration::minutes(2));
+    lab.run_for(Duration::seconds(5));
+    assert_eq!(lab.state(&toy).notes, [3]);
+}
+
+#[test]
 fn a_command_that_saw_an_older_version_is_a_conflict() {
     let mut lab = Lab::new();
     let toy = lab.toy("1", 1, "erp");

@@ -149,7 +149,8 @@ impl Client {
         let limit = std::time::Duration::from_millis(u64::try_from(timeout.0).unwrap_or(0));
         let exchange = async {
             if address.tls {
-                self.over_tls(&address, base, target, request, leave).await
+                // Apart: its many steps would make room for themselves in every call, and most go the short way.
+                Box::pin(self.over_tls(&address, base, target, request, leave)).await
             } else {
                 self.plainly(&address, base, target, request, leave).await
             }

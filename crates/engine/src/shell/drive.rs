@@ -9,7 +9,7 @@ use crossdock_connect::{Exchange, Identity, Next, NextProbe, Probe, TransportErr
 /// Requests one attempt may need. An ERP driven by buttons needs a dozen; more is a loop.
 const EXCHANGES_MAX: usize = 64;
 
-pub(super) async fn attempt(hub: &Running, client: &Client, job: Job) -> Ended {
+pub(super) async fn attempt(hub: &Running, client: &Client, job: Box<Job>) -> Ended {
     let watch = Stopwatch::start();
     let mut exchanges: Vec<Exchange> = Vec::new();
     let end = match hub.wiring.systems.get(&job.call.system) {

@@ -393,7 +393,7 @@ fn perform(hub: &Arc<Running>, client: &Arc<Client>, output: Output) {
             tokio::spawn(async move {
                 // Nobody closes it: without one the hub itself is ending.
                 let Ok(_call) = hub.calls.acquire().await else { return };
-                let ended = drive::attempt(&hub, &client, *job).await;
+                let ended = drive::attempt(&hub, &client, job).await;
                 let _ = hub.inputs.send(Input::Ended(Box::new(ended)));
             });
         }

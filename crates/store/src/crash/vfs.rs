@@ -13,7 +13,7 @@ use rusqlite::ffi;
 use std::{
     ffi::{CStr, CString, c_char, c_int, c_void},
     ptr,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// What the layer itself needs, behind `pAppData`.
@@ -21,6 +21,8 @@ struct Layer {
     base: *mut ffi::sqlite3_vfs,
     recorder: Recorder,
     faults: Arc<Faults>,
+    /// Held by what changes the disk until it is recorded: several connections write, and the record has the order of the disk.
+    changing: Mutex<()>,
 }
 
 /// An open file. SQLite allocates it, with room behind it for the default layer's own.
@@ -64,7 +66,7 @@ pub(super) fn register(name: &str, recorder: Recorder, faults: Arc<Faults>) -> R
     if base.is_null() {
         return Err(failed("there is no default one"));
     }
-    let layer = Box::into_raw(Box::new(Layer { base, recorder, faults }));
+    let layer = Box::into_raw(Box::new(Layer { base, recorder, faults, changing: Mutex::default() }));
     // SAFETY: `base` is a valid table, see above, and a table may be copied: the functions that stay the default's ignore their first
     // argument but for its path length, which is the same.
     let mut vfs = unsafe { ptr::read(base) };
@@ -123,6 +125,13 @@ unsafe fn note(file: *mut ffi::sqlite3_file, event: impl FnOnce(Arc<str>) -> Eve
 unsafe fn faults<'a>(file: *mut ffi::sqlite3_file) -> &'a Faults {
     // SAFETY: `open` filled the pointer, and a layer is never freed.
     unsafe { &(*(*file.cast::<File>()).layer).faults }
+}
+
+/// # Safety
+/// `file` was opened by `open` below, and is used no longer than it is open.
+unsafe fn changing<'a>(file: *mut ffi::sqlite3_file) -> MutexGuard<'a, ()> {
+    // SAFETY: `open` filled the pointer, and a layer is never freed.
+    unsafe { (*(*file.cast::<File>()).layer).changing.lock().unwrap_or_else(PoisonError::into_inner) }
 }
 
 unsafe extern "C" fn open(
@@ -193,6 +202,7 @@ unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, bytes: *const c_void, c
         if faults(file).is_full() {
             return ffi::SQLITE_FULL;
         }
+        let _changing = changing(file);
         let code = pass!(file, xWrite, ffi::SQLITE_IOERR_WRITE, bytes, count, offset);
         if code == ffi::SQLITE_OK {
             let bytes = std::slice::from_raw_parts(bytes.cast::<u8>(), usize::try_from(count).unwrap_or(0));
@@ -205,6 +215,7 @@ unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, bytes: *const c_void, c
 unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: i64) -> c_int {
     // SAFETY: opened by `open`.
     unsafe {
+        let _changing = changing(file);
         let code = pass!(file, xTruncate, ffi::SQLITE_IOERR_TRUNCATE, size);
         if code == ffi::SQLITE_OK {
             note(file, |file| Event::Truncate { file, size: size.cast_unsigned() });
@@ -219,6 +230,7 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
         if faults(file).sync_fails() {
             return ffi::SQLITE_IOERR_FSYNC;
         }
+        let _changing = changing(file);
         let code = pass!(file, xSync, ffi::SQLITE_IOERR_FSYNC, flags);
         if code == ffi::SQLITE_OK {
             note(file, |file| Event::Sync { file });

@@ -1,8 +1,9 @@
 //! The schema's steps: ordered, embedded, each applied once, all in one transaction under a lock of their own, so that nodes which
 //! start at once do not meet.
 //!
-//! Steps only add (tables, columns with defaults, indexes), so that nodes of the version before go on while others are renewed. Each
-//! step says what the oldest program is that may still run beside it; a program older than that is refused.
+//! Steps only add (tables, columns with defaults, indexes) or drop what no program needs (an index), so that nodes of the version
+//! before go on while others are renewed. Each step says what the oldest program is that may still run beside it; a program older
+//! than that is refused.
 
 use super::{dial::SCHEMA, error::text};
 use crate::{
@@ -25,6 +26,12 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "first", oldest: 1, sql: include_str!("migrations/0001_first.sql") },
     Migration { version: 2, name: "nodes", oldest: 1, sql: include_str!("migrations/0002_nodes.sql") },
+    Migration {
+        version: 3,
+        name: "one index of offsets",
+        oldest: 1,
+        sql: include_str!("migrations/0003_one_index_of_offsets.sql"),
+    },
 ];
 
 /// Of all advisory locks of this store the highest bits are the same; see also the functions in the first step.

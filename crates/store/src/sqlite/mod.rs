@@ -77,10 +77,10 @@ impl SqliteStore {
             payload_retention: options.payload_retention,
             on_fatal: Arc::clone(&options.on_fatal),
         };
-        let writing = Arc::clone(&vault);
+        let (writing, mover) = (Arc::clone(&vault), open::mover(options)?);
         let writer = thread::Builder::new()
             .name("store-write".into())
-            .spawn(move || writer::run(conn, writing, settings, receiver, ready))
+            .spawn(move || writer::run(conn, mover, writing, settings, receiver, ready))
             .map_err(|e| StoreError::Unavailable(format!("no thread for writing: {e}")))?;
         let ready = opened.recv().unwrap_or_else(|_| Err(StoreError::Unavailable("the writer ended while it was opened".into())));
         match ready.and_then(|_| Pool::start(options, &vault)) {

@@ -67,16 +67,28 @@ pub(super) fn writer(options: &Options) -> Result<Connection, StoreError> {
             options.path.display()
         )));
     }
+    settings(&conn, &options.path, options.cache_mib)?;
+    syncing(&conn, options)?;
+    Ok(conn)
+}
+
+/// The connection that moves the log into the database. It reads no page by the cache and writes none.
+pub(super) fn mover(options: &Options) -> Result<Connection, StoreError> {
+    let conn = connect(options, OpenFlags::empty())?;
+    settings(&conn, &options.path, 1)?;
+    syncing(&conn, options)?;
+    Ok(conn)
+}
+
+fn syncing(conn: &Connection, options: &Options) -> Result<(), StoreError> {
     let synchronous = match options.durability {
         Durability::Full => "FULL",
         Durability::Normal => "NORMAL",
         Durability::Off => "OFF",
     };
-    settings(&conn, &options.path, options.cache_mib)?;
-    // Checkpoints run after the answers are given, see the writer; never inside a commit.
+    // Checkpoints run after the answers are given, see the writer's log; never inside a commit.
     conn.execute_batch(&format!("PRAGMA synchronous = {synchronous}; PRAGMA wal_autocheckpoint = 0;"))
-        .map_err(|e| failed(&options.path, &e))?;
-    Ok(conn)
+        .map_err(|e| failed(&options.path, &e))
 }
 
 pub(super) fn reader(options: &Options) -> Result<Connection, StoreError> {

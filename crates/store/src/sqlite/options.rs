@@ -20,7 +20,7 @@ pub struct Options {
     pub path: PathBuf,
     pub durability: Durability,
     pub key: KeySource,
-    /// Page cache of the writer; each reader has a quarter of it.
+    /// Page cache of the writer; each reader has a quarter of it. What is open fits in a few MiB, and the rest is in the system's cache.
     pub cache_mib: u32,
     /// Writes that may wait for the writer; the next is answered `Busy`.
     pub queue: usize,
@@ -48,7 +48,7 @@ impl Options {
             path,
             durability: Durability::Full,
             key: KeySource::File(key.into()),
-            cache_mib: 32,
+            cache_mib: 8,
             queue: 8_192,
             readers: 2,
             checkpoint_pages: 4_000,

@@ -8,6 +8,7 @@
 mod accept;
 mod admin;
 mod journal;
+mod log;
 mod statements;
 mod tail;
 mod transition;
@@ -20,15 +21,12 @@ use crate::{
     request::{Answer, Op, Request},
     vault::{SubjectKey, Vault},
 };
+use log::Log;
 use rusqlite::{Connection, OptionalExtension};
 use statements::Statements;
 use std::{
     collections::{HashMap, HashSet},
-    sync::{
-        Arc,
-        atomic::{AtomicI32, Ordering},
-        mpsc::Receiver,
-    },
+    sync::{Arc, mpsc::Receiver},
     thread,
 };
 use tail::Tail;
@@ -36,7 +34,7 @@ use tail::Tail;
 /// Writes that share a commit. More would make the first wait for the last.
 const GROUP_MAX: usize = 1_024;
 
-/// Processes whose number and version are remembered.
+/// Open processes whose number and version are remembered.
 const CACHED: usize = 65_536;
 
 /// After so many offenders in a group, the rest of it is committed one by one.
@@ -72,6 +70,11 @@ impl Known {
     fn new(no: i64) -> Self {
         Self { no, version: 0, journal: 0, payload: 0, effects: 0, status: Arc::default(), stage: Arc::default(), told: 0 }
     }
+
+    /// It is hardly written any more.
+    fn has_ended(&self) -> bool {
+        self.version > 0 && !matches!(&*self.status, "open" | "held")
+    }
 }
 
 /// Looked up at every write, so hashed by what is quick and still seeded.
@@ -104,29 +107,16 @@ struct Unanswered {
     group: Vec<Request>,
 }
 
-/// The size of the write-ahead log, as SQLite tells it at each commit.
-struct Log {
-    pages: Arc<AtomicI32>,
-    /// A checkpoint is due when it has grown to this.
-    next: i32,
-}
-
 /// Runs until every sender is gone or the disk fails. `ready` hears whether the store could be opened.
 pub(super) fn run(
     mut conn: Connection,
+    mover: Connection,
     vault: Arc<Vault>,
     settings: Settings,
     requests: Receiver<Request>,
     ready: std::sync::mpsc::Sender<Result<(), StoreError>>,
 ) {
-    let pages = Arc::new(AtomicI32::new(0));
-    let seen = Arc::clone(&pages);
-    let hooked = conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
-        seen.store(pages, Ordering::Relaxed);
-        Ok(())
-    }));
-    let log = Log { pages, next: settings.checkpoint_pages };
-    let opened = hooked.map_err(StoreError::from).and_then(|()| {
+    let opened = Log::watch(&mut conn, mover, &settings).and_then(|log| {
         let tail = Tail::read(&conn)?;
         let sql = Statements::prepare(&conn)?;
         Ok(Writer { conn: &conn, sql, vault, settings, tail, known: KnownByKey::default(), log })
@@ -158,12 +148,12 @@ impl Writer<'_> {
             if let Err(unanswered) = self.commit_group(std::mem::take(&mut group)) {
                 return self.stop(unanswered, requests);
             }
-            if let Err(message) = self.checkpoint_if_due() {
+            if let Err(message) = self.log.move_if_due(self.conn) {
                 return self.stop(Unanswered { message, group: Vec::new() }, requests);
             }
         }
         // Closed in order: the next opening finds an empty log. If that fails the log is simply read again.
-        let _ = self.checkpoint("TRUNCATE");
+        let _ = self.log.cut(self.conn);
     }
 
     /// The disk failed. The process is told to end before anybody hears anything; if it lives on, nothing is known of the group.
@@ -289,7 +279,13 @@ impl Writer<'_> {
         if self.known.len() + staged.known.len() > CACHED {
             self.known.clear();
         }
-        self.known.extend(staged.known);
+        for (process, known) in staged.known {
+            if known.has_ended() {
+                self.known.remove(&process);
+            } else {
+                self.known.insert(process, known);
+            }
+        }
         for key in staged.stored_keys {
             key.set_stored();
         }
@@ -297,7 +293,7 @@ impl Writer<'_> {
             // Again, now that the row is gone: a reader may have cached it meanwhile.
             self.vault.keys.destroy(&subject);
             // The log still holds the wrapped key. If it cannot be cut now, the next checkpoint does it.
-            self.log.next = 0;
+            self.log.cut_soon();
         }
     }
 
@@ -332,35 +328,5 @@ impl Writer<'_> {
             staged.stored_keys.push(Arc::clone(key));
         }
         Ok(())
-    }
-
-    /// Moves the log into the database when it has grown; after the answers, so that nobody waits for it but the next group.
-    fn checkpoint_if_due(&mut self) -> Result<(), String> {
-        let pages = self.log.pages.load(Ordering::Relaxed);
-        if self.log.next == 0 || pages >= self.settings.log_pages_max {
-            self.checkpoint("TRUNCATE")?;
-        } else if pages >= self.log.next {
-            self.checkpoint("PASSIVE")?;
-        } else {
-            // The log began anew since the last one.
-            if pages < self.settings.checkpoint_pages {
-                self.log.next = self.settings.checkpoint_pages;
-            }
-            return Ok(());
-        }
-        // A reader may have kept it from being complete: then another try comes a little later, not at every commit.
-        self.log.next = pages + self.settings.checkpoint_pages;
-        Ok(())
-    }
-
-    /// A reader in the way makes a checkpoint incomplete, which is no error. A disk that fails is one, and fatal.
-    fn checkpoint(&self, mode: &str) -> Result<(), String> {
-        match self.conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())) {
-            Ok(()) => Ok(()),
-            Err(e) => match Failure::from(e) {
-                Failure::Fatal(message) => Err(format!("a checkpoint failed: {message}")),
-                Failure::Unavailable(_) | Failure::Offender(_) => Ok(()),
-            },
-        }
     }
 }

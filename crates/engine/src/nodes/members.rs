@@ -15,6 +15,9 @@ use std::{
 /// An instant of a monotonic clock, in milliseconds since an arbitrary one.
 pub type Mono = i64;
 
+/// Beats come so many times in a lease.
+pub const BEATS: i64 = 4;
+
 /// The row of a node that is gone and owns nothing stands for so long, so that people see that it is away.
 const FORGET_AFTER: Duration = Duration::minutes(10);
 
@@ -69,6 +72,11 @@ impl Members {
             forget: Vec::new(),
             leaving: false,
         }
+    }
+
+    /// This run of the node, as the others know it.
+    pub fn me(&self) -> &Arc<str> {
+        &self.me
     }
 
     /// The next turn of this node, which says `about` of itself; `leaves` when it is its last.

@@ -2,8 +2,10 @@
 //!
 //! What a node does about it is the core's business (`core/tenure`), what it says to the others the shell's (`shell/turns`).
 
+mod about;
 mod assign;
 mod members;
 
+pub use about::{About, Heard, Word};
 pub use assign::assign;
-pub use members::{Members, Mono, News};
+pub use members::{BEATS, Members, Mono, News};

@@ -2,16 +2,12 @@
 //! there. Read by whoever sends, polls or answers people; written by `turns` alone.
 
 use super::clock::{self, Stopwatch};
-use crate::{NodeView, core::BreakerState};
+use crate::{NodeView, core::BreakerState, nodes::About};
 use crossdock_canonical::{Duration, SystemName, Timestamp};
 use crossdock_store::{Partitions, ProcessKey};
-use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicI64, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock,
+    atomic::{AtomicI64, Ordering},
 };
 
 /// How a node takes part.
@@ -39,24 +35,6 @@ impl NodeOptions {
     pub(super) fn id(&self) -> Arc<str> {
         format!("{}/{}", self.name, self.run).into()
     }
-}
-
-/// What a node tells the others with each heartbeat. Fields are only ever added: nodes of two versions run side by side.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct About {
-    pub name: String,
-    pub address: String,
-    pub version: String,
-    pub started_at: i64,
-    /// It is about to go: nothing more is for it.
-    pub leaving: bool,
-    /// Calls under way.
-    pub in_flight: u32,
-    /// Breakers that its own calls opened.
-    pub breakers: BTreeMap<SystemName, BreakerState>,
-    /// What people asked of all nodes at this one, and when it was asked last: `resume/SYSTEM`, `reconcile/MARKET`.
-    pub asked: BTreeMap<String, i64>,
 }
 
 /// Partitions to begin new work in, and with them those that are being handed over.
@@ -148,14 +126,7 @@ impl Standing {
 
     /// A breaker of this node changed.
     pub fn tell(&self, system: &SystemName, state: &BreakerState) {
-        let mut about = self.about();
-        match state {
-            BreakerState::Open { .. } | BreakerState::Misconfigured { .. } => {
-                about.breakers.insert(system.clone(), state.clone());
-            }
-            BreakerState::HalfOpen { .. } => {}
-            BreakerState::Closed => drop(about.breakers.remove(system)),
-        }
+        self.about().tell(system, state);
     }
 
     pub fn views(&self) -> Vec<NodeView> {

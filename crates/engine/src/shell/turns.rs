@@ -1,25 +1,17 @@
 //! A node's turns: its heartbeat, which leases it gives back and takes, and what it hears of the others. Whose turn a partition is
 //! `nodes` decides; the core is told of what came and went, and says when it is done with what it hands over.
 
-use super::{
-    Running, clock,
-    standing::{About, Standing},
-};
+use super::{Running, clock, standing::Standing};
 use crate::{
     NodeView,
-    core::{BreakerState, Input},
-    nodes::{Members, News},
+    core::Input,
+    nodes::{About, BEATS, Heard, Members, News, Word},
 };
 use crossdock_canonical::{Duration, MarketId, SystemName, Timestamp};
-use crossdock_store::{Membership, NodeRow, Release, StoreError};
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use crossdock_store::{Membership, Release, StoreError};
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// Beats come so many times in a lease.
-const BEATS: i64 = 4;
 /// How long a node that stops waits for what it hands over. The core needs less unless the store is away.
 const HAND_OVER: Duration = Duration::seconds(4);
 
@@ -29,17 +21,10 @@ pub(super) enum Change {
     Superseded(u16),
 }
 
-/// What was heard of another node before, so that each word is heeded once.
-#[derive(Default)]
-struct Heard {
-    breakers: BTreeMap<SystemName, Timestamp>,
-    asked: BTreeMap<String, i64>,
-}
-
 pub(super) struct Turns {
     hub: Arc<Running>,
     members: Members,
-    heard: HashMap<Arc<str>, Heard>,
+    heard: Heard,
     share: (u32, u32),
 }
 
@@ -47,7 +32,7 @@ pub(super) struct Turns {
 pub(super) async fn join(hub: &Arc<Running>) -> Result<Turns, StoreError> {
     let node = &hub.options.node;
     let mut turns =
-        Turns { hub: hub.clone(), members: Members::new(node.id(), node.lease), heard: HashMap::new(), share: (0, 1) };
+        Turns { hub: hub.clone(), members: Members::new(node.id(), node.lease), heard: Heard::default(), share: (0, 1) };
     let read = turns.take(false).await?;
     match read.nodes.iter().find(|row| row.node == node.id()) {
         Some(row) if row.beat > 1 => {
@@ -119,7 +104,7 @@ impl Turns {
         let about = {
             let mut about = standing.about();
             about.in_flight = hub.in_flight();
-            serde_json::to_vec(&*about).expect("it is plain data")
+            about.to_bytes()
         };
         let began = standing.mono();
         let turn = self.members.turn(hub.clock.now(), about, leaves);
@@ -131,7 +116,7 @@ impl Turns {
             }
         };
         let ended = standing.mono();
-        let News { gained, lost, give, alive } = self.members.heard(&read, is_going, began, ended);
+        let News { gained, lost, give, alive } = self.members.heard(&read, |row| About::of(row).leaving, began, ended);
         standing.set_owned(self.members.owned(), self.members.held());
         standing.set_checked(began);
         let tell = |input| drop(hub.inputs.send(input));
@@ -166,7 +151,7 @@ impl Turns {
         let now = self.hub.clock.now();
         let mut views = Vec::with_capacity(read.nodes.len());
         for row in &read.nodes {
-            let about: About = serde_json::from_slice(&row.about).unwrap_or_default();
+            let about = About::of(row);
             if row.node != me {
                 self.heed(&row.node, &about, now);
             }
@@ -186,24 +171,19 @@ impl Turns {
                 silent_ms: if row.node == me { 0 } else { heard },
             });
         }
-        self.heard.retain(|node, _| read.nodes.iter().any(|row| row.node == *node));
+        self.heard.keep(&read.nodes);
         self.hub.standing.set_views(views);
     }
 
     fn heed(&mut self, node: &Arc<str>, about: &About, now: Timestamp) {
-        // Of a node that is new here nothing it was asked before is heeded: its breakers are.
-        let is_new = !self.heard.contains_key(node);
-        let heard = self.heard.entry(node.clone()).or_default();
-        for (system, state) in &about.breakers {
-            let (BreakerState::Open { since, .. } | BreakerState::Misconfigured { since, .. }) = state else { continue };
-            if heard.breakers.insert(system.clone(), *since) != Some(*since) {
-                let _ = self.hub.inputs.send(Input::Warned(system.clone(), state.clone()));
-            }
-        }
-        for (what, at) in &about.asked {
-            if heard.asked.insert(what.clone(), *at) == Some(*at) || is_new {
-                continue;
-            }
+        for word in self.heard.news(node, about) {
+            let what = match word {
+                Word::Warned(system, state) => {
+                    let _ = self.hub.inputs.send(Input::Warned(system, state));
+                    continue;
+                }
+                Word::Asked(what) => what,
+            };
             match what.split_once('/') {
                 Some(("resume", system)) => {
                     let _ = self.hub.inputs.send(Input::Resume(SystemName::new(system)));
@@ -217,10 +197,6 @@ impl Turns {
             }
         }
     }
-}
-
-fn is_going(row: &NodeRow) -> bool {
-    serde_json::from_slice::<About>(&row.about).is_ok_and(|about| about.leaving)
 }
 
 /// The one node of a store of its own.

@@ -5,71 +5,27 @@ use crate::{
     kit::{SETTLING, Setting, T0, key, status, step},
     town::{Act, Applied, Town},
 };
-use crossdock_canonical::{Duration, SystemName, Timestamp};
-use crossdock_connect::{
-    Identity, TransportError,
-    http::{Request, Response},
-};
+use crossdock_canonical::{Duration, SystemName};
+use crossdock_connect::Identity;
 use crossdock_engine::{
-    Wiring,
     core::{Config, Core, Input, Output},
-    nodes::Members,
-    simulated::{Network, Simulated, at_once},
+    nodes::{About, Members},
+    simulated::{CommitFault, Nodes, at_once},
     wiring::Limits,
 };
 use crossdock_store::{
-    Addressee, AuditVerdict, InboxId, InboxRow, Intake, Lease, MemoryStore, PARTITIONS, Partitions, ProcessKey, ReadStore, Store,
+    Addressee, AuditVerdict, InboxId, InboxRow, Intake, Lease, MemoryStore, PARTITIONS, ProcessKey, ReadStore, Store,
 };
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-    sync::Arc,
-};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 const LEASE: Duration = Duration::seconds(1);
 const BEAT: Duration = Duration(LEASE.0 / 4);
-const TICK: Duration = Duration::millis(10);
 const MINUTE: Duration = Duration::minutes(1);
-
-#[derive(Clone)]
-struct Shared(Rc<RefCell<Town>>);
-
-impl Network for Shared {
-    fn send(&mut self, system: &SystemName, request: &Request, now: Timestamp) -> (Result<Response, TransportError>, Duration) {
-        self.0.borrow_mut().send(system, request, now)
-    }
-
-    fn webhooks(&mut self, _: Timestamp) -> Vec<(SystemName, Request)> {
-        Vec::new()
-    }
-
-    fn next_event(&self) -> Option<Timestamp> {
-        None
-    }
-
-    fn webhook_answered(&mut self, _: &SystemName, _: &Request, _: bool, _: Timestamp) {}
-}
-
-/// One node: what its core knows, and what it knows of the others.
-struct Node {
-    sim: Simulated<Shared>,
-    members: Members,
-    turn_at: Timestamp,
-    paused_until: Timestamp,
-    leaving: bool,
-    /// When the turn began that last showed what it owns, and what that is.
-    sure: Rc<Cell<(Timestamp, Partitions)>>,
-    clock: Rc<Cell<Timestamp>>,
-}
 
 struct World {
     store: Arc<MemoryStore>,
-    town: Rc<RefCell<Town>>,
-    wiring: Wiring,
-    nodes: Vec<Node>,
-    now: Timestamp,
+    sim: Nodes<Town>,
     dice: u64,
-    born: u32,
     toys: Vec<ProcessKey>,
 }
 
@@ -77,8 +33,8 @@ impl World {
     fn new(setting: &Setting, seed: u64, nodes: u32) -> Self {
         let store = Arc::new(MemoryStore::new());
         let (town, wiring) = setting.build(&store, &Arc::default());
-        let town = Rc::new(RefCell::new(town));
-        let mut world = Self { store, town, wiring, nodes: Vec::new(), now: T0, dice: seed, born: 0, toys: Vec::new() };
+        let sim = Nodes::new(Config::default(), wiring, town, LEASE, T0);
+        let mut world = Self { store, sim, dice: seed, toys: Vec::new() };
         (0..nodes).for_each(|_| world.join());
         world
     }
@@ -89,20 +45,7 @@ impl World {
     }
 
     fn join(&mut self) {
-        self.born += 1;
-        let config = Config { seed: u64::from(self.born), ..Config::default() };
-        let store: Arc<dyn Store> = self.store.clone();
-        let mut sim = Simulated::node(config, self.wiring.clone(), store, Shared(self.town.clone()), self.now);
-        let sure = Rc::new(Cell::new((Timestamp(i64::MIN / 2), Partitions::NONE)));
-        let clock = Rc::new(Cell::new(self.now));
-        let (known, time) = (sure.clone(), clock.clone());
-        sim.on_send(move |job| {
-            let (checked, owned) = known.get();
-            time.get() - checked < LEASE && owned.holds(&job.process)
-        });
-        let members = Members::new(format!("node-{}", self.born).into(), LEASE);
-        let node = Node { sim, members, turn_at: self.now, paused_until: self.now, leaving: false, sure, clock };
-        self.nodes.push(node);
+        self.sim.join(self.store.clone());
     }
 
     fn toy(&mut self, at: usize, steps: usize) {
@@ -122,72 +65,18 @@ impl World {
             actor: "system:shop".into(),
             body: body.into(),
             subject: "system:shop".into(),
-            at: self.now,
+            at: self.sim.now,
             starts: kind.ends_with(".placed"),
         };
-        // The word that goes from node to node.
-        self.nodes[at].sim.accept(vec![intake], None).expect("the memory store answers");
-        for node in self.nodes.iter_mut().filter(|node| node.paused_until <= self.now) {
-            node.sim.hear(Input::Arrived);
-        }
+        self.sim.node(at).accept(vec![intake], None).expect("the memory store answers");
     }
 
     fn run_for(&mut self, length: Duration) {
-        let until = self.now + length;
-        while self.now < until {
-            self.now = self.now + TICK;
-            for at in 0..self.nodes.len() {
-                self.tick(at);
-            }
-            self.nodes.retain(|node| !(node.leaving && node.members.has_left()));
-        }
+        self.sim.run(self.sim.now + length);
     }
 
-    fn tick(&mut self, at: usize) {
-        let (now, store) = (self.now, self.store.clone());
-        let node = &mut self.nodes[at];
-        if node.paused_until > now {
-            return;
-        }
-        node.clock.set(now);
-        // What it had begun before it stood still goes on first, as it would.
-        node.sim.run(now, |_| false);
-        for release in std::mem::take(&mut node.sim.gave_up) {
-            node.members.gave_up(release);
-        }
-        for partition in std::mem::take(&mut node.sim.superseded) {
-            node.members.superseded(partition);
-        }
-        node.sure.set((node.sure.get().0, node.members.owned()));
-        if node.turn_at > now && !node.members.is_eager() {
-            return;
-        }
-        node.turn_at = now + BEAT;
-        let last = node.leaving && node.members.has_left();
-        let about = if node.leaving { b"leaves".to_vec() } else { Vec::new() };
-        let read = at_once(store.turn(node.members.turn(now, about, last))).expect("the memory store answers");
-        if last {
-            return;
-        }
-        let news = node.members.heard(&read, |row| row.about == b"leaves", now.0, now.0);
-        node.sure.set((now, node.members.owned()));
-        if !news.lost.is_empty() {
-            node.sim.hear(Input::Lost(news.lost));
-        }
-        if !news.gained.is_empty() {
-            node.sim.hear(Input::Gained(news.gained));
-        }
-        if !news.give.is_empty() {
-            node.sim.hear(Input::GiveUp(news.give));
-        }
-    }
-
-    fn leave(&mut self, at: usize) {
-        let node = &mut self.nodes[at];
-        node.leaving = true;
-        let given = node.members.leave();
-        node.sure.set((node.sure.get().0, node.members.owned()));
-        node.sim.hear(Input::GiveUp(given));
+    fn each_call_takes(&mut self, length: Duration) {
+        self.sim.network_mut().places.get_mut(&SystemName::new("erp")).expect("it is there").takes = length;
     }
 
     fn open(&self) -> Vec<&ProcessKey> {
@@ -196,7 +85,7 @@ impl World {
 
     /// What the system applied more than once: each toy has one step where it would.
     fn applied_twice(&self) -> Vec<String> {
-        let town = self.town.borrow();
+        let town = self.sim.network();
         let erp = &town.places[&SystemName::new("erp")];
         let name = |applied: &Applied| match erp.identity {
             Identity::NativeKey => applied.key.clone(),
@@ -210,7 +99,7 @@ impl World {
     fn check(&self, seed: u64) {
         assert_eq!(self.open(), Vec::<&ProcessKey>::new(), "seed {seed}");
         assert_eq!(self.applied_twice(), Vec::<String>::new(), "seed {seed}");
-        assert_eq!(self.town.borrow().broken, Vec::<String>::new(), "seed {seed}");
+        assert_eq!(self.sim.network().broken, Vec::<String>::new(), "seed {seed}");
         assert!(matches!(at_once(self.store.verify_audit()), Ok(AuditVerdict::Intact { .. })));
         assert_eq!(at_once(self.store.inbox_depth()), Ok(0));
     }
@@ -224,25 +113,25 @@ fn busy(identity: Identity) -> Setting {
 
 fn trouble(identity: Identity, seed: u64) {
     let mut world = World::new(&busy(identity), seed, 3);
-    world.town.borrow_mut().places.get_mut(&SystemName::new("erp")).expect("it is there").takes = Duration::millis(300);
+    world.each_call_takes(Duration::millis(300));
     world.run_for(Duration::seconds(4));
     for _ in 0..25 {
         for _ in 0..8 {
             let (at, steps) =
-                (world.below(world.nodes.len()), if identity == Identity::NativeKey { 1 + world.below(3) } else { 1 });
+                (world.below(world.sim.nodes.len()), if identity == Identity::NativeKey { 1 + world.below(3) } else { 1 });
             world.toy(at, steps);
         }
-        let some = world.below(world.nodes.len());
+        let some = world.below(world.sim.nodes.len());
         match world.below(6) {
-            0 if world.nodes.len() > 1 => drop(world.nodes.remove(some)),
-            1 => world.nodes[some].paused_until = world.now + Duration::seconds(3),
-            2 if world.nodes.len() > 1 => world.leave(some),
-            3 | 4 if world.nodes.len() < 5 => world.join(),
+            0 if world.sim.nodes.len() > 1 => drop(world.sim.nodes.remove(some)),
+            1 => world.sim.pause(some, world.sim.now + Duration::seconds(3)),
+            2 if world.sim.nodes.len() > 1 => world.sim.node(some).leave(),
+            3 | 4 if world.sim.nodes.len() < 5 => world.join(),
             _ => {}
         }
         let length = Duration(200 + i64::try_from(world.below(1_500)).expect("small"));
         world.run_for(length);
-        if world.nodes.iter().all(|node| node.leaving) {
+        if world.sim.nodes.iter().all(|node| node.is_leaving()) {
             world.join();
         }
     }
@@ -266,8 +155,8 @@ fn a_node_reads_folds_and_sends_only_what_is_its_own() {
     (0..40).for_each(|n| world.toy(n % 2, 1));
     world.run_for(Duration::seconds(3));
     assert_eq!(world.open(), Vec::<&ProcessKey>::new());
-    let sent: Vec<u64> = world.nodes.iter().map(|node| node.sim.core.stats.sent).collect();
-    let refused: u64 = world.nodes.iter().map(|node| node.sim.core.stats.commits_refused).sum();
+    let sent: Vec<u64> = world.sim.nodes.iter().map(|node| node.core.stats.sent).collect();
+    let refused: u64 = world.sim.nodes.iter().map(|node| node.core.stats.commits_refused).sum();
     assert_eq!((sent.iter().sum::<u64>(), refused), (40, 0), "each by one of them");
     assert!(sent.iter().all(|sent| *sent > 5), "{sent:?}");
 }
@@ -276,15 +165,15 @@ fn a_node_reads_folds_and_sends_only_what_is_its_own() {
 fn what_a_dead_node_may_have_sent_is_asked_after_by_the_next_owner_when_it_must_be_visible() {
     let mut world = World::new(&busy(Identity::LookupOnly), 1, 2);
     world.run_for(Duration::seconds(4));
-    world.town.borrow_mut().places.get_mut(&SystemName::new("erp")).expect("it is there").script.extend([Act::ApplyAndHang; 8]);
+    world.sim.network_mut().places.get_mut(&SystemName::new("erp")).expect("it is there").script.extend([Act::ApplyAndHang; 8]);
     (0..8).for_each(|n| world.toy(n % 2, 1));
     world.run_for(Duration::millis(100));
-    assert_eq!(world.town.borrow().arrivals.len(), 8);
-    let died = world.now;
-    assert!(world.nodes[1].sim.core.stats.sent < 8);
-    world.nodes.remove(0);
+    assert_eq!(world.sim.network().arrivals.len(), 8);
+    let died = world.sim.now;
+    assert!(world.sim.nodes[1].core.stats.sent < 8);
+    world.sim.nodes.remove(0);
     world.run_for(Duration(SETTLING.0 + 5_000));
-    let town = world.town.borrow();
+    let town = world.sim.network();
     let probes: Vec<_> = town.arrivals.iter().filter(|arrival| arrival.probe).collect();
     // Those of the dead one, and those that the living one heard nothing of.
     assert_eq!(probes.len(), 8);
@@ -295,16 +184,16 @@ fn what_a_dead_node_may_have_sent_is_asked_after_by_the_next_owner_when_it_must_
 #[test]
 fn a_hand_over_waits_for_the_calls_under_way_so_that_nothing_is_in_doubt() {
     let mut world = World::new(&busy(Identity::None), 1, 2);
-    world.town.borrow_mut().places.get_mut(&SystemName::new("erp")).expect("it is there").takes = Duration::millis(900);
+    world.each_call_takes(Duration::millis(900));
     world.run_for(Duration::seconds(4));
     // Of those that leave, the second step is pending when they do.
     (0..20).for_each(|n| world.toy(n % 2, 2));
     world.run_for(Duration::millis(400));
-    world.leave(0);
+    world.sim.node(0).leave();
     world.run_for(Duration::seconds(8));
-    assert_eq!(world.nodes.len(), 1);
+    assert_eq!(world.sim.nodes.len(), 1);
     assert_eq!(world.open(), Vec::<&ProcessKey>::new());
-    assert_eq!(world.town.borrow().arrivals.len(), 40, "none was parked or asked after");
+    assert_eq!(world.sim.network().arrivals.len(), 40, "none was parked or asked after");
 }
 
 #[test]
@@ -312,17 +201,21 @@ fn a_paused_node_commits_nothing_and_sends_nothing_when_it_comes_back() {
     let mut world = World::new(&busy(Identity::LookupOnly), 1, 2);
     world.run_for(Duration::seconds(4));
     (0..30).for_each(|n| world.toy(n % 2, 1));
-    // They are read, and not yet committed or sent.
-    world.now = world.now + Duration(1);
-    world.nodes[0].sim.run(world.now, |_| false);
-    world.nodes[0].paused_until = world.now + Duration::seconds(4);
-    world.run_for(Duration::seconds(3));
-    let sent = |world: &World| world.nodes[0].sim.core.stats;
-    let before = sent(&world);
+    // They are told of, and not yet committed or sent.
+    world.sim.pause(0, world.sim.now + Duration::seconds(4));
+    let tried = Rc::new(RefCell::new(Vec::new()));
+    let list = tried.clone();
+    world.sim.node(0).on_commit(move |transition| {
+        list.borrow_mut().push((transition.process.clone(), transition.id));
+        CommitFault::None
+    });
     world.run_for(MINUTE);
     world.check(1);
-    assert!(sent(&world).commits_refused > before.commits_refused, "what it was about to commit is refused");
-    let arrived = world.town.borrow().arrivals.iter().filter(|arrival| !arrival.probe).count();
+    assert!(!tried.borrow().is_empty(), "it was about to commit");
+    for (process, transition) in tried.borrow().iter() {
+        assert_eq!(at_once(world.store.was_committed(process, *transition)), Ok(None), "and is refused");
+    }
+    let arrived = world.sim.network().arrivals.iter().filter(|arrival| !arrival.probe).count();
     assert_eq!(arrived, 30, "the other has sent them all, and only the other");
 }
 
@@ -335,17 +228,18 @@ fn a_stale_epoch_takes_only_the_lanes_of_its_partition() {
     let (lost, kept) = (world.toys[0].partition(), world.toys[1].partition());
     assert_ne!(lost, kept);
     world.run_for(Duration::millis(20));
-    let (owner, epoch) = (world.nodes[0].members.turn(world.now, Vec::new(), false), 1);
-    let mut thief = Members::new("thief".into(), LEASE).turn(world.now, Vec::new(), false);
+    // It wants no more than this one.
+    let about = About { leaving: true, ..About::default() };
+    let mut thief = Members::new("thief".into(), LEASE).turn(world.sim.now, about.to_bytes(), false);
     let read = at_once(world.store.turn(thief.clone())).expect("it answers");
-    let beat = read.nodes.iter().find(|row| row.node == owner.node).expect("it is there").beat;
-    thief.take = vec![crossdock_store::Taking { partition: lost, epoch, gone: Some((owner.node.clone(), beat)) }];
+    let owner = read.nodes.iter().find(|row| row.node != thief.node).expect("it is there");
+    thief.take = vec![crossdock_store::Taking { partition: lost, epoch: 1, gone: Some((owner.node.clone(), owner.beat)) }];
     at_once(world.store.turn(thief)).expect("it answers");
-    world.nodes[0].turn_at = world.now + MINUTE;
-    world.nodes[0].sim.on_send(|_| true);
-    world.run_for(Duration::seconds(5));
-    let core = &world.nodes[0].sim.core;
-    assert!(!core.owns(lost) && core.owns(kept));
+    // Less than the thief's lease.
+    world.run_for(Duration::millis(900));
+    let node = &world.sim.nodes[0];
+    assert_eq!(node.superseded, [lost], "a commit found it, before a turn did");
+    assert!(!node.core.owns(lost) && node.core.owns(kept));
     assert_eq!((status(&world.store, &world.toys[0]), status(&world.store, &world.toys[1])), ("open".into(), "closed".into()));
 }
 

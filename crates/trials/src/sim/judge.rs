@@ -1,15 +1,11 @@
 //! What became of a world: each order against what its kind demands, and the systems' ledgers against the invariants.
 
 use super::world::Run;
+use crossdock_engine::simulated::at_once;
 use crossdock_simulators::{End, SYSTEMS};
-use crossdock_store::{EffectState, ExceptionQuery, MemoryStore, ProcessQuery, ReadStore, StoreError};
+use crossdock_store::{EffectState, ExceptionQuery, MemoryStore, ProcessQuery, ReadStore};
 use crossdock_verify::{HubView, Invariant, Options, Verdict, known_flows, parse_all, verify};
-use std::{
-    collections::{BTreeMap, HashMap},
-    future::Future,
-    pin::pin,
-    task::{Context, Poll, Waker},
-};
+use std::collections::{BTreeMap, HashMap};
 
 /// Findings told of one invariant.
 const TOLD_MAX: usize = 3;
@@ -37,7 +33,7 @@ impl Found {
 pub(super) fn is_settled(run: &Run) -> bool {
     let waits =
         |state: &str| [EffectState::Pending, EffectState::Accepted, EffectState::Unknown].iter().any(|s| s.as_str() == state);
-    let moving = || ready(run.store.counts()).is_ok_and(|counts| counts.effects.iter().any(|(_, state, ..)| waits(state)));
+    let moving = || at_once(run.store.counts()).is_ok_and(|counts| counts.effects.iter().any(|(_, state, ..)| waits(state)));
     if !run.sim.core.is_idle() || moving() {
         return false;
     }
@@ -84,7 +80,7 @@ fn ledgers(run: &Run) -> Vec<String> {
     let world = &run.sim.network.world;
     let texts: Vec<(&str, String)> = SYSTEMS.iter().filter_map(|name| Some((*name, world.ledger(name)?.lines(0)))).collect();
     let ledgers = parse_all(texts.iter().map(|(name, lines)| (*name, lines.as_str())));
-    let hub = match ready(HubView::read(&*run.store)) {
+    let hub = match at_once(HubView::read(&*run.store)) {
         Ok(hub) => hub,
         Err(error) => return vec![format!("the store cannot be read: {error}")],
     };
@@ -118,7 +114,7 @@ fn fits(expected: &End, end: &str) -> bool {
 /// The history of the processes whose key ends so, as people read it.
 pub(super) fn print_journal(run: &Run, number: &str) {
     let query = ProcessQuery { limit: usize::MAX, ..ProcessQuery::default() };
-    for process in ready(run.store.processes(query)).unwrap_or_default() {
+    for process in at_once(run.store.processes(query)).unwrap_or_default() {
         if !process.key.key.ends_with(number) {
             continue;
         }
@@ -126,7 +122,7 @@ pub(super) fn print_journal(run: &Run, number: &str) {
             "{} {} {} {}",
             process.key, process.row.summary.status, process.row.summary.stage, process.row.summary.waiting_for
         );
-        for row in ready(run.store.journal(&process.key)).unwrap_or_default() {
+        for row in at_once(run.store.journal(&process.key)).unwrap_or_default() {
             println!("  {} {} {} {}", row.version, row.at, row.action, String::from_utf8_lossy(&row.record));
         }
     }
@@ -136,7 +132,7 @@ pub(super) fn print_journal(run: &Run, number: &str) {
 fn look(store: &MemoryStore) -> HashMap<(String, String), Found> {
     let mut processes = HashMap::new();
     let query = ProcessQuery { limit: usize::MAX, ..ProcessQuery::default() };
-    for process in ready(store.processes(query)).unwrap_or_default() {
+    for process in at_once(store.processes(query)).unwrap_or_default() {
         let summary = &process.row.summary;
         let found = Found {
             status: summary.status.to_string(),
@@ -147,19 +143,11 @@ fn look(store: &MemoryStore) -> HashMap<(String, String), Found> {
         processes.insert((process.key.kind.to_string(), process.key.key.to_string()), found);
     }
     let query = ExceptionQuery { limit: usize::MAX, ..ExceptionQuery::default() };
-    for exception in ready(store.exceptions(query)).unwrap_or_default() {
+    for exception in at_once(store.exceptions(query)).unwrap_or_default() {
         let key = (exception.process.key.kind.to_string(), exception.process.key.key.to_string());
         if let Some(process) = processes.get_mut(&key) {
             process.exceptions.push(exception.row.class.to_string());
         }
     }
     processes
-}
-
-/// The result of a future that never waits, as those of the memory store.
-fn ready<T>(future: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(StoreError::Unavailable("the memory store answers at once".into())),
-    }
 }

@@ -1,5 +1,12 @@
-//! The simulated shell: drives the real core and real connectors over virtual time, against any `Store` that answers at once and any
-//! `Network`. One seed gives one trace. It stands where `shell` stands in production and decides as little.
+//! The simulated shell: drives the real core and real connectors over virtual time, against any `Store` and any `Network`. It stands where
+//! `shell` stands in production and decides as little. Time stands still while a store is asked, so one seed gives one trace.
+//!
+//! `Simulated` is one hub, the only one on its store or one of several; `Nodes` runs several together.
+
+mod membership;
+mod nodes;
+
+pub use nodes::{Door, Node, Nodes};
 
 use crate::{
     System, Wiring,
@@ -10,15 +17,18 @@ use crossdock_connect::{
     Exchange, Message, Next, NextPoll, NextProbe, Probe, Token, TransportError,
     http::{Request, Response},
 };
-use crossdock_store::{Accepted, Addressee, Committed, CursorWrite, InboxRow, Intake, ProcessKey, Release, Store, StoreError};
+use crossdock_store::{
+    Accepted, Addressee, Committed, CursorWrite, InboxRow, Intake, Partitions, ProcessKey, Store, StoreError, Transition,
+};
 use crossdock_value::Value;
+use membership::Membership;
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, HashMap},
-    future::Future,
-    pin::Pin,
+    pin::pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
 };
 
 /// Turns at one instant beyond which a run is taken to go round in circles.
@@ -74,15 +84,16 @@ pub struct Simulated<N> {
     events: BTreeMap<(Timestamp, u64), Event>,
     sequence: u64,
     tokens: HashMap<SystemName, (Token, Timestamp)>,
-    /// One of several nodes: its leases are what it is told.
-    shared: bool,
-    /// Leases that the core has handed over, and partitions that a commit found to be another's.
-    pub gave_up: Vec<Release>,
+    /// One of several nodes.
+    membership: Option<Membership>,
+    /// Partitions that a commit found to be another's.
     pub superseded: Vec<u16>,
+    /// It stored messages of which other nodes have not heard.
+    has_stored: bool,
     /// Whether a call may still leave, asked at the last moment; always, unless a run says otherwise.
     leave: Box<dyn FnMut(&Job) -> bool>,
     answers: HashMap<crossdock_store::InboxId, Result<crossdock_flows::Answer, crate::HubError>>,
-    commit_fault: Box<dyn FnMut(&crossdock_store::Transition) -> CommitFault>,
+    commit_fault: Box<dyn FnMut(&Transition) -> CommitFault>,
     trace: Sha256,
     /// Inputs the core has heard.
     pub steps: u64,
@@ -96,9 +107,19 @@ impl<N: Network> Simulated<N> {
         simulated
     }
 
-    /// One of several nodes on a store: it has no partition until it hears that it gained some.
-    pub fn node(config: Config, wiring: Wiring, store: Arc<dyn Store>, network: N, now: Timestamp) -> Self {
-        let mut simulated = Self { shared: true, ..Self::idle(config, wiring, store, network, now) };
+    /// One of several nodes on a store, which takes turns with the others and has no partition before its second. `lease` is how long a
+    /// heartbeat must stand still.
+    pub fn node(
+        name: Arc<str>,
+        lease: Duration,
+        config: Config,
+        wiring: Wiring,
+        store: Arc<dyn Store>,
+        network: N,
+        now: Timestamp,
+    ) -> Self {
+        let membership = Some(Membership::new(name, lease, now));
+        let mut simulated = Self { membership, ..Self::idle(config, wiring, store, network, now) };
         simulated.boot();
         simulated
     }
@@ -114,9 +135,9 @@ impl<N: Network> Simulated<N> {
             events: BTreeMap::new(),
             sequence: 0,
             tokens: HashMap::new(),
-            shared: false,
-            gave_up: Vec::new(),
+            membership: None,
             superseded: Vec::new(),
+            has_stored: false,
             leave: Box::new(|_| true),
             answers: HashMap::new(),
             commit_fault: Box::new(|_| CommitFault::None),
@@ -125,18 +146,48 @@ impl<N: Network> Simulated<N> {
         }
     }
 
-    /// Tells the core what became of its partitions, or of its share.
-    pub fn hear(&mut self, input: Input) {
-        self.step(input);
+    /// Other nodes may have stored messages; a store tells of it a little later.
+    pub fn hear_of_arrivals(&mut self) {
+        self.tell(Duration::millis(1), Input::Arrived);
     }
 
-    /// When something will next happen at this node by itself.
+    /// Whether it stored messages since this was asked last.
+    fn has_stored(&mut self) -> bool {
+        std::mem::take(&mut self.has_stored)
+    }
+
+    /// When something will next happen at this hub by itself.
     pub fn next_event(&self) -> Option<Timestamp> {
         let event = self.events.first_key_value().map(|((at, _), _)| *at);
-        [event, self.core.wake_at()].into_iter().flatten().min()
+        [event, self.core.wake_at(), self.next_turn()].into_iter().flatten().min()
     }
 
-    pub fn on_commit(&mut self, fault: impl FnMut(&crossdock_store::Transition) -> CommitFault + 'static) {
+    fn next_turn(&self) -> Option<Timestamp> {
+        self.membership.as_ref().and_then(Membership::next_turn)
+    }
+
+    /// What this node may begin new work in, as far as it knows.
+    pub fn owned(&self) -> Partitions {
+        self.membership.as_ref().map_or(Partitions::ALL, Membership::owned)
+    }
+
+    /// A node hands over what it has and goes; `has_left` says when it is gone.
+    pub fn leave(&mut self) {
+        if let Some(membership) = &mut self.membership {
+            let given = membership.leave(self.now);
+            self.step(Input::GiveUp(given));
+        }
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        self.membership.as_ref().is_some_and(Membership::is_leaving)
+    }
+
+    pub fn has_left(&self) -> bool {
+        self.membership.as_ref().is_some_and(Membership::has_left)
+    }
+
+    pub fn on_commit(&mut self, fault: impl FnMut(&Transition) -> CommitFault + 'static) {
         self.commit_fault = Box::new(fault);
     }
 
@@ -149,7 +200,16 @@ impl<N: Network> Simulated<N> {
         self.events.clear();
         self.tokens.clear();
         self.core = Core::new(self.config.clone(), self.wiring.clone(), self.now);
+        if let Some(membership) = &mut self.membership {
+            membership.restart(self.now);
+        }
         self.boot();
+    }
+
+    /// The hub dies, and another version of it starts on the same store.
+    pub fn upgrade(&mut self, wiring: Wiring) {
+        self.wiring = wiring;
+        self.crash();
     }
 
     /// Accepts an order as the experience API does.
@@ -191,6 +251,9 @@ impl<N: Network> Simulated<N> {
 
     /// A person says that a system may be called again.
     pub fn resume(&mut self, system: &SystemName) {
+        if let Some(membership) = &mut self.membership {
+            membership.ask_all(format!("resume/{system}"), self.now);
+        }
         self.step(Input::Resume(system.clone()));
     }
 
@@ -209,8 +272,7 @@ impl<N: Network> Simulated<N> {
             if done(self) {
                 return true;
             }
-            let event = self.events.first_key_value().map(|((at, _), _)| *at);
-            let next = [event, self.core.wake_at(), self.network.next_event()].into_iter().flatten().min();
+            let next = [self.next_event(), self.network.next_event()].into_iter().flatten().min();
             let Some(next) = next.filter(|at| *at <= until) else {
                 self.now = self.now.max(until);
                 return done(self);
@@ -236,7 +298,7 @@ impl<N: Network> Simulated<N> {
                 self.core.restore_breaker(name, state);
             }
         }
-        if !self.shared {
+        if self.membership.is_none() {
             let leases = at_once(self.store.lease("simulated", self.now)).unwrap_or_default();
             self.step(Input::Gained(leases));
         }
@@ -258,8 +320,36 @@ impl<N: Network> Simulated<N> {
             Some((_, Event::Core(input))) => self.step(*input),
             Some((_, Event::Step(attempt))) => self.drive(attempt),
             Some((_, Event::Poll(system))) => self.poll(&system),
+            // Work that was begun goes on first: a node that stood still learns of it only afterwards.
+            None if self.next_turn().is_some_and(|at| at <= self.now) => self.take_turn(),
             None => self.step(Input::Tick),
         }
+    }
+
+    fn take_turn(&mut self) {
+        let Some(membership) = &mut self.membership else { return };
+        for input in membership.take_turn(&*self.store, self.now) {
+            self.step(input);
+        }
+    }
+
+    /// Whether a call may leave: always on a store of one node, else while nobody can have taken its partition.
+    fn may_leave(&mut self, job: &Job) -> bool {
+        let sure = |membership: &Membership| membership.is_sure_of(job.process.partition(), self.now);
+        self.membership.as_ref().is_none_or(sure) && (self.leave)(job)
+    }
+
+    fn commit(&mut self, transition: Transition) -> Result<Committed, StoreError> {
+        let lost = || StoreError::Unknown("injected".into());
+        let reply_comes = match (self.commit_fault)(&transition) {
+            CommitFault::Refused => return Err(StoreError::Unavailable("injected".into())),
+            CommitFault::Vanished => return Err(lost()),
+            fault => fault == CommitFault::None,
+        };
+        let speaks = !transition.messages.is_empty();
+        let committed = at_once(self.store.commit(transition))?;
+        self.has_stored |= speaks;
+        if reply_comes { Ok(committed) } else { Err(lost()) }
     }
 
     fn step(&mut self, input: Input) {
@@ -292,18 +382,10 @@ impl<N: Network> Simulated<N> {
             Output::Commit(transition) => {
                 self.trace.update(&transition.action.as_bytes()[..transition.action.len().min(64)]);
                 let (process, id) = (transition.process.clone(), transition.id);
-                let result = match (self.commit_fault)(&transition) {
-                    CommitFault::None => at_once(store.commit(*transition)),
-                    CommitFault::Refused => Err(StoreError::Unavailable("injected".into())),
-                    CommitFault::Vanished => Err(StoreError::Unknown("injected".into())),
-                    CommitFault::ReplyLost => match at_once::<Committed>(store.commit(*transition)) {
-                        Ok(_) => Err(StoreError::Unknown("injected".into())),
-                        Err(error) => Err(error),
-                    },
-                };
+                let result = self.commit(*transition);
                 self.tell(soon, Input::Committed { process, transition: id, result });
             }
-            Output::Send(job) if job.kind == JobKind::Attempt && !(self.leave)(&job) => {
+            Output::Send(job) if job.kind == JobKind::Attempt && !self.may_leave(&job) => {
                 let attempt = Attempt { job, exchanges: Vec::new(), started: self.now, renewed: false };
                 self.end(attempt, End::NotSent);
             }
@@ -349,9 +431,21 @@ impl<N: Network> Simulated<N> {
                 let timers = at_once(store.due_timers(of, before, limit)).unwrap_or_default();
                 self.tell(soon, Input::Timers { complete: timers.len() < limit, timers, until: before });
             }
-            Output::GaveUp(release) => self.gave_up.push(release),
-            Output::Superseded(partition) => self.superseded.push(partition),
+            Output::GaveUp(release) => {
+                if let Some(membership) = &mut self.membership {
+                    membership.gave_up(release, self.now);
+                }
+            }
+            Output::Superseded(partition) => {
+                self.superseded.push(partition);
+                if let Some(membership) = &mut self.membership {
+                    membership.superseded(partition, self.now);
+                }
+            }
             Output::SaveBreaker { system, state } => {
+                if let Some(membership) = &mut self.membership {
+                    membership.tell(&system, &state);
+                }
                 let body = serde_json::to_vec(&state).expect("a breaker state is plain data");
                 let _ = at_once(store.set_cursor(CursorWrite { name: breaker_cursor(&system).into(), body, seen: None }));
             }
@@ -454,10 +548,12 @@ impl<N: Network> Simulated<N> {
         let Some(system) = self.wiring.systems.get(name).cloned() else { return };
         let Some(every) = system.poll_every else { return };
         let cursor_name: Arc<str> = format!("poll/{name}").into();
-        let cursor = match at_once(self.store.cursor(&cursor_name)) {
-            Ok(Some(bytes)) => crossdock_value::parse(&bytes, &crossdock_value::Limits::default()).unwrap_or_default(),
-            Ok(None) | Err(_) => Value::Null,
-        };
+        if self.membership.as_ref().is_some_and(|membership| !membership.is_in_charge_of(&cursor_name, self.now)) {
+            self.schedule(every, Event::Poll(name.clone()));
+            return;
+        }
+        let seen = at_once(self.store.cursor(&cursor_name)).ok().flatten().unwrap_or_default();
+        let cursor = crossdock_value::parse(&seen, &crossdock_value::Limits::default()).unwrap_or_default();
         let mut exchanges = Vec::new();
         let mut took = Duration(0);
         let mut again = every;
@@ -470,7 +566,7 @@ impl<N: Network> Simulated<N> {
                 }
                 Some(NextPoll::Page { messages, cursor, more }) => {
                     let rows = messages.into_iter().map(|m| self.intake_of(name, m)).collect();
-                    let write = CursorWrite { name: cursor_name, body: crossdock_value::to_json(&cursor), seen: None };
+                    let write = CursorWrite { name: cursor_name, body: crossdock_value::to_json(&cursor), seen: Some(seen) };
                     let _ = self.accept(rows, Some(write));
                     again = if more { Duration::millis(1) } else { every };
                     break;
@@ -481,7 +577,8 @@ impl<N: Network> Simulated<N> {
         self.schedule(waited_for(again, took), Event::Poll(name.clone()));
     }
 
-    fn webhook(&mut self, name: &SystemName, request: &Request) -> bool {
+    /// A webhook arrives; whether it was taken.
+    pub fn webhook(&mut self, name: &SystemName, request: &Request) -> bool {
         let Some(system) = self.wiring.systems.get(name).cloned() else { return false };
         match system.connector.webhook(name, request, self.now) {
             Ok(messages) => {
@@ -505,6 +602,7 @@ impl<N: Network> Simulated<N> {
         let accepted = at_once(self.store.accept(rows, cursor))?;
         for (intake, accepted) in kept.into_iter().zip(&accepted) {
             if let Accepted::Stored(id) = accepted {
+                self.has_stored = true;
                 let row: InboxRow = crate::core::row_of(intake, *id);
                 self.tell(Duration::millis(1), Input::Inbox(row));
             }
@@ -521,11 +619,23 @@ fn waited_for(a: Duration, b: Duration) -> Duration {
     Duration(a.0 + b.0)
 }
 
-/// The result of a store that answers at once.
-pub fn at_once<T>(mut future: Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + '_>>) -> Result<T, StoreError> {
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(StoreError::Unavailable("a simulated run needs a store that answers at once".into())),
+/// What a store answers, in no time: a store that answers from threads of its own is waited for, and simulated time stands still.
+pub fn at_once<T>(answer: impl Future<Output = T>) -> T {
+    struct Caller(Thread);
+
+    impl Wake for Caller {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let mut answer = pin!(answer);
+    let waker = Waker::from(Arc::new(Caller(thread::current())));
+    loop {
+        match answer.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(result) => return result,
+            Poll::Pending => thread::park(),
+        }
     }
 }
 

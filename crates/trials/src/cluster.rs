@@ -1,7 +1,7 @@
 //! PostgreSQL servers of a campaign's own, one or a primary and its synchronous standby: killed, promoted and built anew. They listen on
 //! a loopback address of this process, and are gone when it ends, however it ends.
 
-use crate::address;
+use crate::{address, crash::memory};
 use crossdock_canonical::Duration;
 use crossdock_engine::shell::clock::{self, Stopwatch};
 use std::{
@@ -35,23 +35,38 @@ impl Server {
     /// A new server with an empty database, running.
     pub(crate) fn primary(name: &str) -> Result<Self, String> {
         let server = Self::new(name)?;
-        server.control(&["initdb", "-U", USER, "-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync"])?;
+        server.begin()?;
+        Ok(server)
+    }
+
+    /// The same with its files in memory, for trials that do not ask what a disk keeps.
+    pub(crate) fn in_memory(name: &str) -> Result<Self, String> {
+        let server = Self::within(&memory(), name)?;
+        server.begin()?;
+        Ok(server)
+    }
+
+    fn begin(&self) -> Result<(), String> {
+        self.control(&["initdb", "-U", USER, "-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync"])?;
         let add = |file: &str, text: &str, whole: bool| {
-            let path = server.data().join(file);
+            let path = self.data().join(file);
             let before = if whole { String::new() } else { fs::read_to_string(&path).unwrap_or_default() };
             fs::write(&path, before + text).map_err(|e| format!("{} cannot be written: {e}", path.display()))
         };
         add("postgresql.conf", SETTINGS, false)?;
         add("pg_hba.conf", ACCESS, true)?;
-        server.start()?;
-        server.sql("postgres", &format!("CREATE DATABASE {DATABASE}"))?;
-        Ok(server)
+        self.start()?;
+        self.sql("postgres", &format!("CREATE DATABASE {DATABASE}")).map(drop)
     }
 
     /// A folder and a port, with nothing in it.
     pub(crate) fn new(name: &str) -> Result<Self, String> {
+        Self::within(&std::env::temp_dir(), name)
+    }
+
+    fn within(parent: &Path, name: &str) -> Result<Self, String> {
         let bin = programs()?;
-        let folder = std::env::temp_dir().join(format!("crossdock-{name}-{}", std::process::id()));
+        let folder = parent.join(format!("crossdock-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).map_err(|e| format!("{} cannot be made: {e}", folder.display()))?;
         give(&folder)?;
         let mut keeper = Command::new("sh");

@@ -239,15 +239,19 @@ impl fmt::Display for Report {
     }
 }
 
+/// A folder whose files are in memory, where the machine has one.
+pub(crate) fn memory() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
+}
+
 /// A folder of its own, in memory where there is such a place, removed when dropped.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     pub fn new() -> Result<Self, String> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let memory = Path::new("/dev/shm");
-        let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        Self::within(&parent, &format!("crossdock-crash-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)))
+        Self::within(&memory(), &format!("crossdock-crash-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// A new folder in another.

@@ -36,6 +36,8 @@ pub struct Options {
     pub total_tolerance: Decimal,
     /// Sites (`channel/site`) whose policy captures before anything ships.
     pub captures_at_accept: BTreeSet<String>,
+    /// Systems that cannot refuse a repeat (identity `lookup_only`): a copy there is a finding only until the hub has found it too.
+    pub take_repeats: BTreeSet<String>,
     /// Whether every placed order must be known to the hub, and not only those it took: true where the run is over.
     pub all_placed: bool,
     /// A digest of the audit chain's heads that was kept outside, with the number of rows it covered.
@@ -51,6 +53,7 @@ impl Options {
             clock_skew: Duration(0),
             total_tolerance: Decimal::ZERO,
             captures_at_accept: BTreeSet::new(),
+            take_repeats: BTreeSet::new(),
             all_placed: true,
             checkpoint: None,
         }

@@ -121,6 +121,10 @@ impl Desk {
         self.references.get(&(collection, reference.to_owned())).map_or(&[], Vec::as_slice)
     }
 
+    pub fn copies(&self) -> usize {
+        self.references.values().filter(|ids| ids.len() > 1).count()
+    }
+
     pub fn note(&mut self, collection: &'static str, reference: &str, id: &str) {
         self.references.entry((collection, reference.to_owned())).or_default().push(id.to_owned());
     }

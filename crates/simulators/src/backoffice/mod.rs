@@ -51,6 +51,11 @@ impl<R: Role> BackOffice<R> {
         BackOffice { role, desk: Desk::new(system, identity, api_key) }
     }
 
+    /// References under which there is more than one record: what was applied again where repeats are not refused.
+    pub fn copies(&self) -> usize {
+        self.desk.copies()
+    }
+
     fn answer(&mut self, call: &Call, context: &mut Context) -> Answer {
         self.desk.authorize(call)?;
         let path = call.path();

@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 ///
 /// From all ledgers against the hub's effects. Matching is as good as what the system keeps: exact for `native_key` and
 /// `unique_reference`, by number for the rest (see `trace`). ERP orders, captures and refunds are counted by I2, I3 and I4; setting a
-/// status or releasing again changes nothing and may repeat. Ledgers that were not given, and words not understood, are noted.
+/// status or releasing again changes nothing and may repeat. A copy in a system that cannot refuse it is let pass once the hub has parked
+/// it (`Options::take_repeats`). Ledgers that were not given, and words not understood, are noted.
 pub(crate) fn effects_equal_intents(world: &World<'_>, notes: &mut Vec<String>) -> Verdict {
     if world.hub.is_none() {
         return Verdict::not_checked("the hub's effects were not given");
@@ -104,7 +105,7 @@ fn judge_repeats(world: &World<'_>, id: usize, intent: &Intent<'_>, tally: &mut 
             Repeat::OncePerLine => share_a_line(world, intent, &rows),
             Repeat::Counted | Repeat::Harmless => false,
         };
-        if wrong {
+        if wrong && !is_known(world, intent) {
             tally.found(second.finding(format!(
                 "{operation} applied {} times for one intent ({})",
                 rows.len(),
@@ -112,6 +113,14 @@ fn judge_repeats(world: &World<'_>, id: usize, intent: &Intent<'_>, tally: &mut 
             )));
         }
     }
+}
+
+/// Whether it is a copy in a system that cannot refuse one, and the hub has parked it for a person.
+fn is_known(world: &World<'_>, intent: &Intent<'_>) -> bool {
+    let effect = intent.effect;
+    let exceptions = &intent.process.exceptions;
+    world.options.take_repeats.contains(effect.system.as_str())
+        && exceptions.iter().any(|(_, e)| &*e.class == "applied_twice" && e.step == effect.step && e.intent == effect.intent)
 }
 
 fn share_a_line(world: &World<'_>, intent: &Intent<'_>, rows: &[Entry<'_>]) -> bool {

@@ -2,7 +2,7 @@
 
 use crate::town::{CANCELLED, CLOSED, REVIEWED, Town, YEN, count_events, dec};
 use crossdock_canonical::{Operation, Timestamp};
-use crossdock_store::{AuditVerdict, EffectState};
+use crossdock_store::{AuditVerdict, EffectState, ExceptionRow};
 use crossdock_verify::{Invariant, Ledgers, Verdict, verify};
 use rust_decimal::Decimal;
 
@@ -299,6 +299,30 @@ fn a_market_that_captures_at_accept_may_capture_before_it_ships() {
     let options = crossdock_verify::Options { captures_at_accept: ["sfcc/DE".to_owned()].into(), ..town.options() };
     let report = verify(&town.ledgers(), Some(&town.hub), Some(&count_events), &options);
     assert_eq!(report.word(), "clean", "{report}");
+}
+
+#[test]
+fn a_copy_is_let_pass_where_repeats_cannot_be_refused_and_the_hub_has_found_it() {
+    let mut town = Town::new();
+    town.copy("notification", CLOSED, "message.send", |_| ());
+    let options = crossdock_verify::Options { take_repeats: ["notification".to_owned()].into(), ..town.options() };
+    let check = |town: &Town| verify(&town.ledgers(), Some(&town.hub), Some(&count_events), &options);
+    assert_eq!(check(&town).violated().collect::<Vec<_>>(), [I7], "nobody knows of it");
+    let process = town.process(CLOSED, "order");
+    let effect = process.effects.iter().find(|effect| effect.system.as_str() == "notification").expect("it was notified");
+    let exception = ExceptionRow {
+        class: "applied_twice".into(),
+        step: effect.step.clone(),
+        intent: effect.intent.clone(),
+        system: "notification".into(),
+        cause: "".into(),
+        suggestion: "".into(),
+        since: effect.made_at,
+        payload: None,
+    };
+    process.exceptions.push(("effect/1".into(), exception));
+    assert_eq!(check(&town).word(), "clean");
+    assert_eq!(town.verify().violated().collect::<Vec<_>>(), [I7], "another system would have refused it");
 }
 
 #[test]

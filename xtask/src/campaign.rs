@@ -23,6 +23,7 @@ Runs one of the long campaigns of crates/trials in release mode:
   fuzz     broken order payloads through the API and the polled page
   tryton   orders through a real ERP, which is set up, cut off, killed and restarted
 
+  --minutes N  how long `nodes` goes on (15); with `--resume FOLDER` it goes on where it was broken off
   --seed N   the first seed (printed again when something is found)
   --count N  how many kills, blows, failovers, images, worlds, payloads or orders
 

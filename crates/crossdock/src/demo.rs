@@ -141,10 +141,9 @@ async fn start(args: &Args, folder: &Path) -> Result<Demo, String> {
     config.payment.multicapture = true;
     let channel = config.storefront.channel.clone();
     let now: serve::Clock = Arc::new(|| Clock::System.now().0);
-    let systems =
-        serve::start(World::new(args.seed, config), serve::Options { ports: Default::default(), hub: None, clock: now })
-            .await
-            .map_err(|e| format!("a simulator cannot listen: {e}"))?;
+    let systems = serve::start(World::new(args.seed, config), serve::Options::new(now))
+        .await
+        .map_err(|e| format!("a simulator cannot listen: {e}"))?;
     let systems = Arc::new(systems);
 
     let landscape = match &args.landscape {

@@ -36,7 +36,7 @@ pub async fn run(args: Args) -> ExitCode {
     };
     let clock = Arc::new(|| Clock::System.now().0);
     let world = World::new(args.seed, Config::default());
-    let running = match serve::start(world, Options { ports, hub: args.hub, clock: clock.clone() }).await {
+    let running = match serve::start(world, Options { ports, hub: args.hub, ..Options::new(clock.clone()) }).await {
         Ok(running) => running,
         Err(error) => return exit::fault(format!("a simulator cannot listen: {error}")),
     };

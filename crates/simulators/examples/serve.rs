@@ -13,7 +13,7 @@ use crossdock_simulators::{Config, World};
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
-    let options = Options { ports: Default::default(), hub: std::env::args().nth(1), clock: Arc::new(clock) };
+    let options = Options { hub: std::env::args().nth(1), ..Options::new(Arc::new(clock)) };
     let running = serve::start(World::new(1, Config::default()), options).await?;
     for system in running.addresses().keys() {
         println!("{{\"system\":\"{system}\",\"url\":\"{}\"}}", running.url(system).unwrap_or_default());

@@ -1,4 +1,4 @@
-//! The shell: a [`World`] behind sockets on 127.0.0.1, one listener a system, and the notifications it owes the hub.
+//! The shell: a [`World`] behind sockets, one listener a system, and the notifications it owes the hub.
 //!
 //! All thinking happens in the world under a lock that is held for microseconds; this file only moves bytes and waits. Besides
 //! the vendor's own routes each listener answers `/_sim/ledger`, `/_sim/faults` and, on the storefront, `/_sim/orders`.
@@ -40,11 +40,20 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// What the shell needs beside the world.
 pub struct Options {
+    /// Where all of them listen.
+    pub address: Ipv4Addr,
     /// A port by system; those not named get a free one.
     pub ports: BTreeMap<String, u16>,
     /// The hub's base URL (`http://host:port`); without it notifications wait.
     pub hub: Option<String>,
     pub clock: Clock,
+}
+
+impl Options {
+    /// On 127.0.0.1, at free ports, with nobody to notify.
+    pub fn new(clock: Clock) -> Self {
+        Self { address: Ipv4Addr::LOCALHOST, ports: BTreeMap::new(), hub: None, clock }
+    }
 }
 
 /// Running listeners; dropping it stops them.
@@ -98,7 +107,7 @@ pub async fn start(world: World, options: Options) -> io::Result<Running> {
     let mut addresses = BTreeMap::new();
     for system in SYSTEMS {
         let port = options.ports.get(system).copied().unwrap_or(0);
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let listener = TcpListener::bind((options.address, port)).await?;
         addresses.insert(system, listener.local_addr()?);
         tasks.spawn(accept(listener, system, shell.clone()));
     }

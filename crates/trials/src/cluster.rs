@@ -1,5 +1,5 @@
 //! PostgreSQL servers of a campaign's own, one or a primary and its synchronous standby: killed, promoted and built anew. They listen on
-//! a loopback address of this process, and are gone when it ends, however it ends.
+//! an address that nobody outside reaches, and are gone when it ends, however it ends.
 
 use crate::{address, crash::memory};
 use crossdock_canonical::Duration;
@@ -19,7 +19,7 @@ pub(crate) const DATABASE: &str = "hub";
 const OWNER: &str = "postgres";
 const SETTINGS: &str = "shared_buffers = 128MB\nmax_connections = 100\njit = off\nmax_wal_senders = 8\nwal_keep_size = 256MB\n\
      hot_standby = on\ninclude_if_exists = 'trial.conf'\n";
-const ACCESS: &str = "local all all trust\nhost all all 127.0.0.0/8 trust\nhost replication all 127.0.0.0/8 trust\n";
+const ACCESS: &str = "local all all trust\nhost all all 127.0.0.0/8 trust\nhost all all 10.0.0.0/8 trust\nhost replication all 127.0.0.0/8 trust\n";
 const READY_MAX: Duration = Duration::seconds(60);
 const LOOK_EVERY: Duration = Duration::millis(50);
 
@@ -33,15 +33,15 @@ pub(crate) struct Server {
 
 impl Server {
     /// A new server with an empty database, running.
-    pub(crate) fn primary(name: &str) -> Result<Self, String> {
-        let server = Self::new(name)?;
+    pub(crate) fn primary(name: &str, address: SocketAddr) -> Result<Self, String> {
+        let server = Self::new(name, address)?;
         server.begin()?;
         Ok(server)
     }
 
     /// The same with its files in memory, for trials that do not ask what a disk keeps.
     pub(crate) fn in_memory(name: &str) -> Result<Self, String> {
-        let server = Self::within(&memory(), name)?;
+        let server = Self::within(&memory(), name, address::own()?)?;
         server.begin()?;
         Ok(server)
     }
@@ -59,12 +59,12 @@ impl Server {
         self.sql("postgres", &format!("CREATE DATABASE {DATABASE}")).map(drop)
     }
 
-    /// A folder and a port, with nothing in it.
-    pub(crate) fn new(name: &str) -> Result<Self, String> {
-        Self::within(&std::env::temp_dir(), name)
+    /// A folder and an address, with nothing in it.
+    pub(crate) fn new(name: &str, address: SocketAddr) -> Result<Self, String> {
+        Self::within(&std::env::temp_dir(), name, address)
     }
 
-    fn within(parent: &Path, name: &str) -> Result<Self, String> {
+    fn within(parent: &Path, name: &str, address: SocketAddr) -> Result<Self, String> {
         let bin = programs()?;
         let folder = parent.join(format!("crossdock-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).map_err(|e| format!("{} cannot be made: {e}", folder.display()))?;
@@ -79,7 +79,7 @@ impl Server {
         keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut keeper = keeper.spawn().map_err(|e| format!("no shell: {e}"))?;
         let input = keeper.stdin.take();
-        Ok(Self { bin, folder, address: address::own()?, keeper: (keeper, input) })
+        Ok(Self { bin, folder, address, keeper: (keeper, input) })
     }
 
     fn data(&self) -> PathBuf {

@@ -11,6 +11,7 @@
 use crate::{
     cluster::{as_owner, give, programs, run},
     crash::{Count, Scratch},
+    shim,
 };
 use crossdock_canonical::{SystemName, Timestamp};
 use crossdock_engine::shell::clock::Stopwatch;
@@ -125,7 +126,7 @@ impl Recording {
         let scratch = Scratch::new()?;
         let folder = fs::canonicalize(scratch.path()).map_err(|e| e.to_string())?;
         let (data, base, log) = (folder.join("data"), folder.join("base"), folder.join("writes"));
-        let shim = shim(&folder)?;
+        let shim = shim::build("record", &folder)?;
         let text = |path: &Path| path.to_string_lossy().into_owned();
         give(&folder)?;
         let owned = |words: &[&str]| {
@@ -488,13 +489,6 @@ fn read(log: &[u8], data: &str) -> Result<Vec<Event>, String> {
         });
     }
     Ok(events)
-}
-
-fn shim(folder: &Path) -> Result<PathBuf, String> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("shim/record.c");
-    let shim = folder.join("record.so");
-    run(Command::new("cc").args(["-O1", "-shared", "-fPIC", "-o"]).arg(&shim).arg(&source).arg("-ldl"))?;
-    Ok(shim)
 }
 
 fn key(order: u64) -> ProcessKey {

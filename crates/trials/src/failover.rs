@@ -11,6 +11,7 @@
 //! swallows packets.
 
 use crate::{
+    address,
     cluster::{DATABASE, Server},
     kill::{
         Setting as Trade,
@@ -112,8 +113,8 @@ pub fn run(args: &Args) -> ExitCode {
 /// Kills, promotes, rebuilds, settles and judges.
 pub async fn campaign(setting: &Setting) -> Result<Report, String> {
     let name = |which: &str| format!("failover-{which}-{}", setting.seed);
-    let mut primary = Server::primary(&name("a"))?;
-    let mut standby = Server::new(&name("b"))?;
+    let mut primary = Server::primary(&name("a"), address::own()?)?;
+    let mut standby = Server::new(&name("b"), address::own()?)?;
     let mut ground = Ground::new(setting.keep.as_deref())?;
     let url = match setting.outage {
         Some(_) => primary.url(DATABASE),

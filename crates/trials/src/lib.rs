@@ -4,7 +4,7 @@
 //! - `bugs`: bugs planted on purpose, each of which a named test must catch.
 //! - `crash`: what a disk may hold after a power cut, built and opened thousands of times; `crash_postgres`: the same of a server.
 //! - `kill`: the hub's process killed at random and at every system call that changes something.
-//! - `nodes`: three hubs on one database, killed, paused, cut off and stopped under load.
+//! - `nodes`: three hubs on one database, killed, paused between check and call, cut off and stopped under load.
 //! - `failover`: the hub's database killed, with its standby made the new one, or stopped for a while.
 //! - `move`: a store moved from its file into PostgreSQL by a program that is killed and run again.
 //! - `restore`: a hub put back to an older backup, while the systems remember what came after.
@@ -27,6 +27,7 @@ pub mod nodes;
 mod outcome;
 pub mod restore;
 pub mod scene;
+mod shim;
 pub mod sim;
 mod town;
 pub mod trouble;

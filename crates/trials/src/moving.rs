@@ -5,6 +5,7 @@
 //! held against what the file said of itself before, and the orders against the systems' ledgers.
 
 use crate::{
+    address,
     cluster::{DATABASE, Server},
     crash::Scratch,
     kill::{
@@ -100,7 +101,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 pub async fn campaign(setting: &Setting) -> Result<Report, String> {
-    let server = Server::primary(&format!("move-{}", setting.seed))?;
+    let server = Server::primary(&format!("move-{}", setting.seed), address::own()?)?;
     let mut rng = Rng::named(setting.seed, "move");
     let live = live(&server, setting, &mut rng).await?;
     let filled = filled(&server, setting, &mut rng).await?;

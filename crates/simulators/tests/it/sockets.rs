@@ -53,7 +53,7 @@ async fn a_review_is_notified_until_the_hub_takes_it_and_faults_cut_connections(
     // Time stands still but for this clock; every look at it is a second later, so whatever was put off becomes due.
     let ticks = Arc::new(AtomicI64::new(0));
     let clock = Arc::new(move || ticks.fetch_add(1_000, Ordering::Relaxed));
-    let options = Options { ports: Default::default(), hub: Some(hub(sender).await), clock };
+    let options = Options { hub: Some(hub(sender).await), ..Options::new(clock) };
     let running = serve::start(World::new(1, Config::default()), options).await.unwrap();
     let fraud = running.addresses()["fraud"].to_string();
     let body = r#"{"external_reference":"S1","channel":"sfcc","site":"RefArch-DE","order":"1","amount":"9.90","currency":"EUR","email":"a+review@example.com"}"#;

@@ -15,7 +15,7 @@ use super::{
     shop::Shop,
     single::{FILE, LISTEN},
 };
-use crate::{address, crash::Scratch};
+use crate::{address, crash::Scratch, shim};
 use crossdock_engine::shell::clock::{Clock, Stopwatch};
 use crossdock_simulators::{Config, Faults, Kind, Rates, SYSTEMS, World};
 use crossdock_store::sqlite::{Options, SqliteStore};
@@ -23,6 +23,7 @@ use serde::Serialize;
 use std::{
     collections::BTreeMap,
     fmt, fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Stdio,
     sync::{
@@ -83,7 +84,7 @@ struct Life {
 
 pub(super) async fn campaign(setting: &Setting) -> Result<Report, String> {
     let scratch = Scratch::new()?;
-    let shim = shim(scratch.path())?;
+    let shim = shim::build("kill", scratch.path())?;
     let own = std::env::current_exe().map_err(|e| format!("where am I: {e}"))?;
     let stage = Stage { shim, own, seed: setting.seed, scratch };
     let watch = Stopwatch::start();
@@ -235,7 +236,7 @@ impl Stage {
         for (system, delay_ms) in SYSTEMS.into_iter().zip(DELAYS_MS) {
             world.set_faults(system, Faults { rates: Rates { delay_ms, ..Rates::default() }, ..Faults::default() }, placed);
         }
-        let mut shop = Shop::with(world, &config, hub, String::new()).await?;
+        let mut shop = Shop::with(world, &config, Ipv4Addr::LOCALHOST, hub, String::new()).await?;
         shop.expectations.push(expectation);
         Ok(shop)
     }
@@ -256,19 +257,6 @@ impl Stage {
                 Some(format!("{} {}", words.next()?, name(words.next()?)))
             })
             .collect()
-    }
-}
-
-/// Builds the shim with the machine's C compiler.
-fn shim(folder: &Path) -> Result<PathBuf, String> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("shim/kill.c");
-    let shim = folder.join("kill.so");
-    let built =
-        std::process::Command::new("cc").args(["-O1", "-shared", "-fPIC", "-o"]).arg(&shim).arg(&source).arg("-ldl").status();
-    match built {
-        Ok(status) if status.success() => Ok(shim),
-        Ok(status) => Err(format!("{} does not compile: {status}", source.display())),
-        Err(error) => Err(format!("a C compiler named `cc` is needed for the shim: {error}")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Killed at random moments under steady orders.
 
 use super::{
-    hub::{Ground, Hub},
+    hub::{Ground, Hub, START_MAX},
     judge::{Judged, judge},
     shop::Shop,
 };
@@ -17,12 +17,6 @@ const EARLY_MS: u64 = 400;
 /// The others come this long after it listens.
 const LATE_MS: (u64, u64) = (100, 4_500);
 const TICK: Duration = Duration::millis(50);
-/// How long the last hub may take to bring everything to its end.
-const SETTLE_MAX: Duration = Duration::seconds(240);
-/// How long nothing may be written in any ledger before the run counts as settled ...
-const QUIET: Duration = Duration::seconds(5);
-/// ... and how long while orders are still under way: a breaker and a backoff may hold them for a minute.
-const QUIET_UNDER_WAY: Duration = Duration::seconds(75);
 /// How often a hub that has not settled is started again.
 const ROUNDS: u32 = 3;
 
@@ -109,7 +103,7 @@ pub async fn campaign(setting: &Setting) -> Result<Report, String> {
 async fn up(hub: &mut Hub, shop: &mut Shop, setting: &Setting) -> Result<i64, String> {
     tokio::select! {
         up = hub.is_up() => up.map(|took| took.0),
-        () = trade(shop, setting, SETTLE_MAX) => Err("it never came up".into()),
+        () = trade(shop, setting, START_MAX) => Err("it never came up".into()),
     }
 }
 
@@ -134,18 +128,7 @@ pub(crate) async fn settle(ground: &Ground, shop: &mut Shop, keep: bool) -> Resu
     loop {
         let mut hub = ground.start(&shop.systems)?;
         hub.is_up().await?;
-        let (whole, mut quiet, mut rows) = (Stopwatch::start(), Stopwatch::start(), shop.rows());
-        while whole.elapsed() < SETTLE_MAX {
-            clock::pause(Duration::millis(200)).await;
-            let enough = if shop.under_way() == 0 { QUIET } else { QUIET_UNDER_WAY };
-            if quiet.elapsed() >= enough {
-                break;
-            }
-            let now = shop.rows();
-            if now != rows {
-                (quiet, rows) = (Stopwatch::start(), now);
-            }
-        }
+        shop.comes_to_rest().await;
         hub.kill().await?;
         let judged = judge(shop, &*ground.open()?).await?;
         if judged.restless == 0 || round == ROUNDS {

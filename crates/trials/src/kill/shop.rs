@@ -14,12 +14,19 @@ use crossdock_verify::{Ledgers, parse_all};
 use serde_json::json;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    net::Ipv4Addr,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
 /// After this long an order no longer counts as under way: it waits for a person, or the judge will say what it waits for.
 const SLOW: Duration = Duration::seconds(90);
+/// How long orders may take to come to their ends when nobody orders any more.
+const SETTLE_MAX: Duration = Duration::seconds(240);
+/// How long nothing may be written in any ledger before it counts as rest ...
+const QUIET: Duration = Duration::seconds(5);
+/// ... and how long while orders are still under way: a breaker and a backoff may hold them for a minute.
+const QUIET_UNDER_WAY: Duration = Duration::seconds(75);
 const PATIENCE: Duration = Duration::seconds(5);
 /// How often an order is handed over until it is acknowledged.
 const POSTS_MAX: u32 = 1_000;
@@ -53,17 +60,24 @@ pub(crate) struct Posts {
 
 impl Shop {
     pub async fn open(seed: u64, hub: String, key: String) -> Result<Self, String> {
+        let config = Self::config();
+        Self::with(World::new(seed, config.clone()), &config, Ipv4Addr::LOCALHOST, hub, key).await
+    }
+
+    /// The systems of the demo, as far as what is tried here does not need them otherwise.
+    pub fn config() -> Config {
         let mut config = Config::default();
         // The market DE captures each shipment, which needs it.
         config.payment.multicapture = true;
         // The interface wants a quantity with each line; how lines are cancelled is the simulation's matter.
         config.orders.cancel_line = 0.0;
-        Self::with(World::new(seed, config.clone()), &config, hub, key).await
+        config
     }
 
-    pub async fn with(world: World, config: &Config, hub: String, key: String) -> Result<Self, String> {
+    /// With systems that listen at an address.
+    pub async fn with(world: World, config: &Config, at: Ipv4Addr, hub: String, key: String) -> Result<Self, String> {
         let now: serve::Clock = Arc::new(|| Clock::System.now().0);
-        let options = serve::Options { ports: Default::default(), hub: Some(hub.clone()), clock: now };
+        let options = serve::Options { address: at, hub: Some(hub.clone()), ..serve::Options::new(now) };
         let systems = serve::start(world, options).await.map_err(|e| format!("a system cannot listen: {e}"))?;
         Ok(Self {
             systems: Arc::new(systems),
@@ -174,6 +188,22 @@ impl Shop {
                 }
             }
         });
+    }
+
+    /// Waits until nothing more is written in any ledger.
+    pub async fn comes_to_rest(&mut self) {
+        let (whole, mut quiet, mut rows) = (Stopwatch::start(), Stopwatch::start(), self.rows());
+        while whole.elapsed() < SETTLE_MAX {
+            clock::pause(Duration::millis(200)).await;
+            let enough = if self.under_way() == 0 { QUIET } else { QUIET_UNDER_WAY };
+            if quiet.elapsed() >= enough {
+                return;
+            }
+            let now = self.rows();
+            if now != rows {
+                (quiet, rows) = (Stopwatch::start(), now);
+            }
+        }
     }
 
     pub fn ledgers(&self) -> Ledgers {

@@ -118,7 +118,7 @@ async fn systems(seed: u64, hub: String) -> Result<(String, Systems), String> {
     config.warehouse.pick_after_ms = PICK_AFTER_MS;
     let channel = config.storefront.channel.clone();
     let now: serve::Clock = Arc::new(|| Clock::System.now().0);
-    let options = serve::Options { ports: Default::default(), hub: Some(hub), clock: now };
+    let options = serve::Options { hub: Some(hub), ..serve::Options::new(now) };
     let systems = serve::start(World::new(seed, config), options).await.map_err(|e| format!("a system cannot listen: {e}"))?;
     Ok((channel, systems))
 }

@@ -474,12 +474,12 @@ impl Core {
             self.note_health(&ended, now);
             return;
         }
-        let class = self.lanes.get_mut(&process).and_then(|lane| {
-            lane.in_flight.remove(&ended.no);
-            Some(lane.memory.as_ref()?.effect(ended.no)?.class)
-        });
         self.note_health(&ended, now);
         if let End::NotSent = ended.end {
+            let class = self.lanes.get_mut(&process).and_then(|lane| {
+                lane.in_flight.remove(&ended.no);
+                Some(lane.memory.as_ref()?.effect(ended.no)?.class)
+            });
             if let (Some(class), true) = (class, self.tenure.works(process.partition())) {
                 self.dispatcher.offer(&ended.system, &process, ended.no, class, now + SEND_AGAIN, now);
             }
@@ -489,6 +489,8 @@ impl Core {
     }
 
     fn end(&mut self, process: &ProcessKey, lane: &mut Lane, ended: &Ended, now: Timestamp) -> Option<Draft> {
+        // Not before: what waited in front of this may be another turn of the same effect.
+        lane.in_flight.remove(&ended.no);
         let memory = self.memory(lane);
         let effect = memory.effect(ended.no)?.clone();
         if effect.generation != ended.generation {

@@ -52,11 +52,11 @@ pub(super) struct Lane {
     queue: VecDeque<Work>,
     /// A message that cannot be folded stands in front; later messages wait behind it in the store, commands pass.
     pub(super) blocked: Option<InboxId>,
-    /// Effects with a call under way. Kept apart from memory: a reload does not call them back.
+    /// Effects with a call under way, or whose end waits its turn. Kept apart from memory: a reload does not call them back.
     pub(super) in_flight: HashMap<u32, SystemName>,
     /// Settled effects that reconciliation asks about when they get a slot.
     pub(super) audits: HashSet<u32>,
-    /// Effects whose call ended without the process being able to hear it.
+    /// Effects whose call ended without the process being able to hear it, and of which nothing was written since.
     unheard: HashSet<u32>,
     /// Why the store refused the last draft for what was in it, and how often in a row.
     pub(super) refused: Option<String>,
@@ -400,7 +400,7 @@ impl Core {
             Ok(loaded) => match self.remember(&process, loaded) {
                 Ok(mut memory) => {
                     self.cleared.remove(&process);
-                    memory.doubtful.extend(lane.unheard.drain());
+                    memory.doubtful.extend(&lane.unheard);
                     lane.memory = Some(memory);
                     lane.stage = Stage::Ready;
                 }
@@ -428,6 +428,7 @@ impl Core {
                 }
                 Work::Orphan(row) => self.ask_again(row, LOAD_AGAIN, now),
                 Work::Ended(ended) => {
+                    lane.in_flight.remove(&ended.no);
                     lane.unheard.insert(ended.no);
                 }
                 Work::Send { system, .. } => self.dispatcher.release(&system, now),
@@ -601,6 +602,7 @@ impl Core {
             lane.queue.push_front(work);
         }
         let changed: Vec<u32> = draft.transition.effects.iter().map(|e| e.no).collect();
+        lane.unheard.retain(|no| !changed.contains(no));
         lane.sent = std::mem::take(&mut draft.transition.messages).into_iter().zip(committed.messages).collect();
         let timers = draft.transition.timers.clone();
         let Some(memory) = lane.memory.as_mut() else { return };

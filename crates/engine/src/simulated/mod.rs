@@ -59,6 +59,8 @@ pub enum CommitFault {
     ReplyLost,
     /// Nothing is written, and the reply is lost.
     Vanished,
+    /// It is written, and the reply takes so long.
+    Slow(Duration),
 }
 
 enum Event {
@@ -339,17 +341,23 @@ impl<N: Network> Simulated<N> {
         self.membership.as_ref().is_none_or(sure) && (self.leave)(job)
     }
 
-    fn commit(&mut self, transition: Transition) -> Result<Committed, StoreError> {
-        let lost = || StoreError::Unknown("injected".into());
-        let reply_comes = match (self.commit_fault)(&transition) {
-            CommitFault::Refused => return Err(StoreError::Unavailable("injected".into())),
-            CommitFault::Vanished => return Err(lost()),
-            fault => fault == CommitFault::None,
-        };
+    /// What the store says of a transition, and after how long.
+    fn commit(&mut self, transition: Transition) -> (Result<Committed, StoreError>, Duration) {
+        let (lost, soon) = (|| Err(StoreError::Unknown("injected".into())), Duration::millis(1));
+        let fault = (self.commit_fault)(&transition);
+        match fault {
+            CommitFault::Refused => return (Err(StoreError::Unavailable("injected".into())), soon),
+            CommitFault::Vanished => return (lost(), soon),
+            CommitFault::None | CommitFault::ReplyLost | CommitFault::Slow(_) => {}
+        }
         let speaks = !transition.messages.is_empty();
-        let committed = at_once(self.store.commit(transition))?;
-        self.has_stored |= speaks;
-        if reply_comes { Ok(committed) } else { Err(lost()) }
+        let committed = at_once(self.store.commit(transition));
+        self.has_stored |= speaks && committed.is_ok();
+        match fault {
+            CommitFault::ReplyLost if committed.is_ok() => (lost(), soon),
+            CommitFault::Slow(time) => (committed, time),
+            _ => (committed, soon),
+        }
     }
 
     fn step(&mut self, input: Input) {
@@ -382,8 +390,8 @@ impl<N: Network> Simulated<N> {
             Output::Commit(transition) => {
                 self.trace.update(&transition.action.as_bytes()[..transition.action.len().min(64)]);
                 let (process, id) = (transition.process.clone(), transition.id);
-                let result = self.commit(*transition);
-                self.tell(soon, Input::Committed { process, transition: id, result });
+                let (result, after) = self.commit(*transition);
+                self.tell(after, Input::Committed { process, transition: id, result });
             }
             Output::Send(job) if job.kind == JobKind::Attempt && !self.may_leave(&job) => {
                 let attempt = Attempt { job, exchanges: Vec::new(), started: self.now, renewed: false };

@@ -7,6 +7,7 @@ use crate::{
 };
 use crossdock_canonical::Duration;
 use crossdock_connect::Identity;
+use crossdock_engine::simulated::CommitFault;
 use crossdock_flows::Answer;
 use crossdock_store::EffectState;
 use crossdock_value::value;
@@ -30,6 +31,22 @@ fn an_intent_is_durable_before_the_send() {
     let bytes =
         crossdock_engine::simulated::at_once(crossdock_store::Store::payload(&*lab.store, &toy, &request)).expect("it answers");
     assert!(bytes.is_some_and(|bytes| bytes.starts_with(b"erp.create_order ch/de/1 ")));
+}
+
+/// While commits are slow an effect is read from the store as due although its turn has come: it waits in its lane twice, and between
+/// the two its call begins and ends.
+#[test]
+fn what_comes_due_again_while_its_lane_is_busy_is_not_sent_again() {
+    let mut lab = Lab::with(Setting::identity(Identity::LookupOnly));
+    lab.place("erp").takes = Duration::seconds(2);
+    lab.fail_commits([CommitFault::None, CommitFault::Slow(Duration::seconds(15)), CommitFault::Slow(Duration::seconds(5))]);
+    let toy = lab.toy("1", 1, "erp");
+    lab.note("1", 1);
+    lab.run_for(Duration::seconds(1));
+    lab.note("1", 2);
+    lab.close(&toy, MINUTE);
+    assert_eq!((lab.sends("erp").len(), lab.applied("erp")), (1, 1));
+    assert_eq!(lab.state(&toy).notes, [1, 2]);
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub const CLASSES: &[&str] = &[
     "commit_refused",
     "commit_reply_lost",
     "commit_vanished",
+    "commit_slow",
     "crash",
 ];
 
@@ -33,6 +34,7 @@ pub struct Weather {
     pub commit_refused: f64,
     pub commit_reply_lost: f64,
     pub commit_vanished: f64,
+    pub commit_slow: f64,
     /// When the hub dies, in ms from the beginning.
     pub crashes: Vec<u64>,
 }
@@ -51,6 +53,7 @@ impl Weather {
             commit_refused: rate(&mut rng, 2),
             commit_reply_lost: rate(&mut rng, 2),
             commit_vanished: rate(&mut rng, 2),
+            commit_slow: rate(&mut rng, 2),
             crashes,
         }
     }

@@ -15,10 +15,13 @@ use sha2::{Digest, Sha256};
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
     rc::Rc,
     sync::Arc,
 };
 
+/// How long a slow commit takes: effects that are due may be read from the store again meanwhile.
+const SLOW_MS: RangeInclusive<u64> = 200..=15_000;
 /// When every world begins: a Tuesday before the busiest week of the year.
 const T0: Timestamp = Timestamp(1_795_510_800_000);
 /// Between two orders, on average twice this.
@@ -77,6 +80,7 @@ struct Commits {
     refused: f64,
     reply_lost: f64,
     vanished: f64,
+    slow: f64,
     counts: BTreeMap<&'static str, u64>,
 }
 
@@ -140,8 +144,14 @@ impl Run {
         let town = Town::new(World::new(seed, systems), seed);
         let config = Config { seed, ..Config::default() };
         let mut sim = Simulated::new(config, wiring.clone(), store.clone(), town, T0);
-        let commits =
-            Commits { rng: Rng::named(seed, "commits"), refused: 0.0, reply_lost: 0.0, vanished: 0.0, counts: BTreeMap::new() };
+        let commits = Commits {
+            rng: Rng::named(seed, "commits"),
+            refused: 0.0,
+            reply_lost: 0.0,
+            vanished: 0.0,
+            slow: 0.0,
+            counts: BTreeMap::new(),
+        };
         let commits = Rc::new(RefCell::new(commits));
         let hook = commits.clone();
         sim.on_commit(move |_| hook.borrow_mut().draw());
@@ -159,8 +169,8 @@ impl Run {
         }
         self.sim.network.line = weather.line;
         let mut commits = self.commits.borrow_mut();
-        (commits.refused, commits.reply_lost, commits.vanished) =
-            (weather.commit_refused, weather.commit_reply_lost, weather.commit_vanished);
+        (commits.refused, commits.reply_lost, commits.vanished, commits.slow) =
+            (weather.commit_refused, weather.commit_reply_lost, weather.commit_vanished, weather.commit_slow);
     }
 
     /// The last fault was that one.
@@ -170,7 +180,7 @@ impl Run {
         }
         self.sim.network.line = Line::default();
         let mut commits = self.commits.borrow_mut();
-        (commits.refused, commits.reply_lost, commits.vanished) = (0.0, 0.0, 0.0);
+        (commits.refused, commits.reply_lost, commits.vanished, commits.slow) = (0.0, 0.0, 0.0, 0.0);
     }
 
     fn happen(&mut self, happening: Happening) {
@@ -257,6 +267,9 @@ impl Commits {
             (CommitFault::ReplyLost, "commit_reply_lost")
         } else if self.rng.chance(self.vanished) {
             (CommitFault::Vanished, "commit_vanished")
+        } else if self.rng.chance(self.slow) {
+            let ms = self.rng.between(SLOW_MS);
+            (CommitFault::Slow(Duration::millis(i64::try_from(ms).unwrap_or(0))), "commit_slow")
         } else {
             return CommitFault::None;
         };

@@ -299,7 +299,7 @@ fn landscape(folder: &Path, lookup_only: bool) -> std::io::Result<()> {
     let store = format!("kind: postgres\n  url: env:CROSSDOCK_DATABASE\n  key_file: {}", folder.join("crossdock.key").display());
     let text = fs::read_to_string(&node)?
         .replace("kind: sqlite\n  path: crossdock-demo.db", &store)
-        .replace("reconcile_every: 5m", &format!("reconcile_every: {}ms\ndrain: 1s", RECONCILED_EVERY.0));
+        .replace("reconcile_every: 5m", &format!("reconcile_every: {}ms\ndrain: 2s", RECONCILED_EVERY.0));
     fs::write(node, text)?;
     for system in fs::read_dir(to.join("systems"))? {
         keep_secrets(&system?.path(), folder)?;

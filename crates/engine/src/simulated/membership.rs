@@ -56,10 +56,6 @@ impl Membership {
         (!self.has_left).then_some(self.next)
     }
 
-    pub fn owned(&self) -> Partitions {
-        self.members.owned()
-    }
-
     pub fn is_leaving(&self) -> bool {
         self.about.leaving
     }

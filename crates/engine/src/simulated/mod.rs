@@ -17,9 +17,7 @@ use crossdock_connect::{
     Exchange, Message, Next, NextPoll, NextProbe, Probe, Token, TransportError,
     http::{Request, Response},
 };
-use crossdock_store::{
-    Accepted, Addressee, Committed, CursorWrite, InboxRow, Intake, Partitions, ProcessKey, Store, StoreError, Transition,
-};
+use crossdock_store::{Accepted, Addressee, Committed, CursorWrite, InboxRow, Intake, ProcessKey, Store, StoreError, Transition};
 use crossdock_value::Value;
 use membership::Membership;
 use sha2::{Digest, Sha256};
@@ -92,8 +90,6 @@ pub struct Simulated<N> {
     pub superseded: Vec<u16>,
     /// It stored messages of which other nodes have not heard.
     has_stored: bool,
-    /// Whether a call may still leave, asked at the last moment; always, unless a run says otherwise.
-    leave: Box<dyn FnMut(&Job) -> bool>,
     answers: HashMap<crossdock_store::InboxId, Result<crossdock_flows::Answer, crate::HubError>>,
     commit_fault: Box<dyn FnMut(&Transition) -> CommitFault>,
     trace: Sha256,
@@ -140,7 +136,6 @@ impl<N: Network> Simulated<N> {
             membership: None,
             superseded: Vec::new(),
             has_stored: false,
-            leave: Box::new(|_| true),
             answers: HashMap::new(),
             commit_fault: Box::new(|_| CommitFault::None),
             trace: Sha256::new(),
@@ -168,11 +163,6 @@ impl<N: Network> Simulated<N> {
         self.membership.as_ref().and_then(Membership::next_turn)
     }
 
-    /// What this node may begin new work in, as far as it knows.
-    pub fn owned(&self) -> Partitions {
-        self.membership.as_ref().map_or(Partitions::ALL, Membership::owned)
-    }
-
     /// A node hands over what it has and goes; `has_left` says when it is gone.
     pub fn leave(&mut self) {
         if let Some(membership) = &mut self.membership {
@@ -191,10 +181,6 @@ impl<N: Network> Simulated<N> {
 
     pub fn on_commit(&mut self, fault: impl FnMut(&Transition) -> CommitFault + 'static) {
         self.commit_fault = Box::new(fault);
-    }
-
-    pub fn on_send(&mut self, leave: impl FnMut(&Job) -> bool + 'static) {
-        self.leave = Box::new(leave);
     }
 
     /// The hub dies and a new one starts on the same store. Whatever was under way is never heard of.
@@ -336,9 +322,8 @@ impl<N: Network> Simulated<N> {
     }
 
     /// Whether a call may leave: always on a store of one node, else while nobody can have taken its partition.
-    fn may_leave(&mut self, job: &Job) -> bool {
-        let sure = |membership: &Membership| membership.is_sure_of(job.process.partition(), self.now);
-        self.membership.as_ref().is_none_or(sure) && (self.leave)(job)
+    fn may_leave(&self, job: &Job) -> bool {
+        self.membership.as_ref().is_none_or(|membership| membership.is_sure_of(job.process.partition(), self.now))
     }
 
     /// What the store says of a transition, and after how long.

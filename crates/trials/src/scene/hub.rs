@@ -27,9 +27,9 @@ impl Hub {
         matches!(self, Self::Postgres | Self::ThreeNodes)
     }
 
-    /// How many make a crowd, of orders or of calls that a system takes: fewer where each is so many transactions of a database.
+    /// How many orders or rounds make a crowd: fewer where each takes so many transactions of a database.
     pub fn crowd(self, many: usize) -> usize {
-        if self == Self::Memory { many } else { many / 4 }
+        if self == Self::Memory { many } else { many / 3 }
     }
 
     fn nodes(self) -> usize {

@@ -96,7 +96,8 @@ fn scenario_07_a_flash_sale_while_the_erp_is_down_is_drained_by_priority_and_los
     let mut scene = Scene::new(hub, 14, |systems| systems.orders = Mix { pickup: 0.3, ..Mix::plain() });
     let down = Outage { after_ms: 0, for_ms: 86_400_000, mode: OutageMode::Drop };
     scene.faults("erp", Faults { outages: vec![down], ..Faults::default() });
-    let orders = scene.place_many(hub.crowd(200), PAUSE);
+    // As many on every store: with fewer there is no queue in which priority could show.
+    let orders = scene.place_many(200, PAUSE);
     scene.run_for(Duration::seconds(30));
     assert!(scene.ledger("erp").rows().is_empty(), "it was down");
     // The storefront does not feel it: each order was taken as soon as the poll brought it.
@@ -110,7 +111,7 @@ fn scenario_07_a_flash_sale_while_the_erp_is_down_is_drained_by_priority_and_los
         };
         assert!(taken.at - placed.at < 10_000, "order {} waited {} ms", order.order, taken.at - placed.at);
     }
-    let back = Rates { calls_per_second_max: u32::try_from(hub.crowd(30)).ok(), ..Rates::default() };
+    let back = Rates { calls_per_second_max: Some(30), ..Rates::default() };
     scene.faults("erp", Faults { rates: back, ..Faults::default() });
     scene.until("their end", Duration::minutes(60), |scene| scene.all_are(&orders, "closed"));
     let urgent: Vec<&str> = orders
@@ -131,14 +132,14 @@ fn scenario_07_a_flash_sale_while_the_erp_is_down_is_drained_by_priority_and_los
         places.iter().sum::<usize>() / places.len().max(1)
     };
     let (first, last) = (mean(&|order| urgent.contains(&order)), mean(&|order| !urgent.contains(&order)));
-    assert!(first + made.len() * 3 / 20 < last, "pickups came {first}th on average, the others {last}th");
+    assert!(first + 30 < last, "pickups came {first}th on average, the others {last}th");
     assert_sound(&scene, &orders);
 }
 
 fn scenario_27_killed_again_and_again_also_while_it_recovers_nothing_is_lost_or_doubled(hub: Hub) {
     let mut scene = plain(hub, 15);
     let mut orders = Vec::new();
-    for n in 0..30 {
+    for n in 0..hub.crowd(30) {
         orders.extend(scene.place_many(2, Duration::millis(37)));
         scene.crash();
         if n % 3 == 0 {
@@ -163,11 +164,11 @@ impl PolicySource for Closed {
 
 fn scenario_31_orders_under_way_at_a_deploy_finish_under_the_rules_they_began_with(hub: Hub) {
     let mut scene = plain(hub, 16);
-    let orders = scene.place_many(40, Duration::millis(50));
+    let orders = scene.place_many(hub.crowd(40), Duration::millis(50));
     scene.run_for(Duration::seconds(3));
     let begun: Vec<Expectation> =
         orders.iter().filter(|order| !scene.status(&scene.process(order)).is_empty()).cloned().collect();
-    assert!(begun.len() >= 35 && !scene.all_are(&begun, "closed"), "they are under way");
+    assert!(begun.len() >= orders.len() * 7 / 8 && !scene.all_are(&begun, "closed"), "they are under way");
     scene.deploy(Arc::new(Closed));
     let late = scene.place();
     let late = scene.process(&late);
@@ -184,7 +185,7 @@ fn scenario_32_one_poison_order_is_parked_with_its_payload_and_the_others_flow(h
     poison.json.set("orderTotal", "as agreed on the phone");
     let now = scene.now().0;
     scene.world().place_order(poison.json, now).expect("the storefront minds nothing");
-    let others = scene.place_many(30, Duration::millis(50));
+    let others = scene.place_many(hub.crowd(30), Duration::millis(50));
     scene.until("the others' end", Duration::minutes(20), |scene| scene.all_are(&others, "closed"));
     assert_sound_but_for(&scene, &others, ONE_PARKED);
     let process = scene.process(&order);

@@ -11,5 +11,7 @@ from localstripe.server import app
 
 listener = socket.socket()
 listener.bind(("127.0.0.1", 0))
+# Before the address is told: who comes at once waits, and is not refused.
+listener.listen()
 print(f"READY http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
 web.run_app(app, sock=listener, print=None)

@@ -7,14 +7,16 @@
 //! (where a system refuses what the lost run had done otherwise, a person is asked); that stock of an order which was cancelled in the
 //! lost time is released again, where the system takes the release of then for the one of now.
 
-use crate::kill::{
-    Setting as Trade,
-    hub::Ground,
-    judge::{Judged, judge},
-    random::{panics, trade},
-    shop::Shop,
+use crate::{
+    kill::{
+        Setting as Trade,
+        hub::Ground,
+        judge::{Judged, judge},
+        random::{panics, trade},
+        shop::Shop,
+    },
+    outcome,
 };
-use crate::outcome;
 use crossdock_canonical::Duration;
 use crossdock_engine::shell::clock::{self, Clock, Stopwatch};
 use serde::Serialize;

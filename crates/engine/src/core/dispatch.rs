@@ -251,9 +251,9 @@ impl Dispatcher {
         }
     }
 
-    /// Since when a system can be asked; `None` while it cannot.
-    pub fn asked_since(&self, system: &SystemName) -> Option<Timestamp> {
-        self.queues.get(system).map_or(Some(Timestamp(i64::MIN)), |queue| queue.health.asked_since())
+    /// Since when a system can be called; `None` while it cannot.
+    pub fn callable_since(&self, system: &SystemName) -> Option<Timestamp> {
+        self.queues.get(system).map_or(Some(Timestamp(i64::MIN)), |queue| queue.health.callable_since())
     }
 
     pub fn in_flight(&self) -> u32 {

@@ -311,8 +311,8 @@ impl Health {
         sorted.get(at).copied()
     }
 
-    /// Since when it can be asked; `None` while its breaker is open.
-    pub fn asked_since(&self) -> Option<Timestamp> {
+    /// Since when it can be called; `None` while its breaker is not closed.
+    pub fn callable_since(&self) -> Option<Timestamp> {
         (self.breaker == BreakerState::Closed).then_some(self.closed_at)
     }
 

@@ -571,7 +571,7 @@ impl Core {
             crossdock_store::Addressee::Theirs { system, .. } => system,
             crossdock_store::Addressee::Process(_) => &row.source,
         };
-        self.dispatcher.asked_since(system).is_some_and(|since| now - row.at.max(since) >= self.config.stray_after)
+        self.dispatcher.callable_since(system).is_some_and(|since| now - row.at.max(since) >= self.config.stray_after)
     }
 
     /// Puts a message aside for a while.

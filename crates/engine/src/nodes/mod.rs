@@ -1,6 +1,7 @@
 //! Nodes on one store: who is taken to be alive, and whose turn each partition is. Pure: time comes in as an instant of a monotonic clock.
 //!
-//! What a node does about it is the core's business (`core/tenure`), what it says to the others the shell's (`shell/turns`).
+//! What a node says to the others is in `about`; when it says so and hears them is the shell's business (`shell/turns`), what it does
+//! about it the core's (`core/tenure`).
 
 mod about;
 mod assign;

@@ -55,7 +55,7 @@ async fn a_request_is_served_and_the_server_stops_when_told() {
 
 #[tokio::test]
 async fn whoever_keeps_a_connection_to_a_server_that_leaves_has_one_more_answer_and_is_told_to_open_another() {
-    let mut server = Server::draining(&World::new(), Duration::seconds(2)).await;
+    let mut server = Server::draining(&World::new(), Duration::seconds(5)).await;
     let ask = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
     let mut kept = TcpStream::connect(server.address).await.expect("a connection");
     let mut first = [0; 4_096];

@@ -242,10 +242,7 @@ impl Site {
     pub async fn stop(&mut self, at: usize) -> Result<Duration, String> {
         let watch = Stopwatch::start();
         self.signal(at, "TERM").await?;
-        self.set_well(at, false);
-        let hub = self.nodes[at].hub.take().ok_or("it does not run")?;
-        let status = hub.has_ended().await?;
-        if status.success() { Ok(watch.elapsed()) } else { Err(format!("it ended with {status}")) }
+        self.is_gone(at, &watch).await
     }
 
     /// Stops it as an upgrade does: the balancer leaves it out when it hears from `/readyz` that it goes, and not before.
@@ -257,6 +254,11 @@ impl Site {
         while probe.raw(&base, Request::new(Method::Get, "/readyz"), READY_WITHIN).await.is_ok_and(|answer| answer.is_success()) {
             clock::pause(ASK_EVERY).await;
         }
+        self.is_gone(at, &watch).await
+    }
+
+    /// Sends it nothing more and waits until it has ended; how long that took by the watch.
+    async fn is_gone(&mut self, at: usize, watch: &Stopwatch) -> Result<Duration, String> {
         self.set_well(at, false);
         let hub = self.nodes[at].hub.take().ok_or("it does not run")?;
         let status = hub.has_ended().await?;

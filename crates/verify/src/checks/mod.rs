@@ -30,7 +30,9 @@ pub(crate) fn run(id: Invariant, world: &World<'_>, refold: Option<Refold<'_>>, 
         Invariant::I8 => history::intact_and_folds(world, refold, notes),
         Invariant::I9 => ends::nothing_left_open(world, notes),
         Invariant::I10 => history::gap_free(world),
-        Invariant::I11 => Verdict::not_checked("bounds show under load, not in ledgers: see the load campaign"),
+        Invariant::I11 => {
+            Verdict::not_checked("bounds show under load, not in ledgers: see `crossdock bench order-flow --in-flight`")
+        }
         Invariant::I13 => Verdict::not_checked("what callers may see shows in the surfaces' tests, not in ledgers"),
         Invariant::I12 => life::nothing_is_stuck(world),
         Invariant::I14 => orders::conserved(world),

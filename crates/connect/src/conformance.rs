@@ -128,7 +128,7 @@ impl<'r> Run<'r> {
                 OutcomeClass::Retry => continue,
                 OutcomeClass::Unknown | OutcomeClass::Accepted => match self.probe(call, prepared) {
                     Probe::Absent | Probe::Partial(_) | Probe::Unclear(_) => continue,
-                    Probe::Complete(outcome) | Probe::Several(outcome) | Probe::MovedOn(outcome) => return outcome,
+                    Probe::Complete(outcome) | Probe::Several { outcome, .. } | Probe::MovedOn(outcome) => return outcome,
                 },
                 OutcomeClass::Done | OutcomeClass::Refused | OutcomeClass::Misconfigured | OutcomeClass::Reversed => {
                     return outcome;
@@ -228,7 +228,7 @@ pub fn check(connector: &dyn Connector, case: &Case<'_>) {
 fn recover(run: &mut Run<'_>, call: &Call, prepared: &[u8], first: Outcome) -> Outcome {
     if first.class == OutcomeClass::Unknown {
         match run.probe(call, prepared) {
-            Probe::Complete(outcome) | Probe::Several(outcome) | Probe::MovedOn(outcome) => return outcome,
+            Probe::Complete(outcome) | Probe::Several { outcome, .. } | Probe::MovedOn(outcome) => return outcome,
             Probe::Absent | Probe::Partial(_) | Probe::Unclear(_) => {}
         }
     }

@@ -46,6 +46,8 @@ pub struct Capability {
     pub probes: bool,
     /// How long one attempt may take before its end is unclear. Milliseconds.
     pub timeout_ms: i64,
+    /// Whether `retract` takes back what a probe finds more than once.
+    pub retracts: bool,
 }
 
 /// An effect as a connector sees it. The same for every attempt of one generation.
@@ -143,8 +145,12 @@ pub enum Probe {
     Partial(Outcome),
     Complete(Outcome),
     /// There more than once: a late copy of it, or what somebody else did under our reference. The outcome is that of one of them, as
-    /// for *complete*; its evidence names the others.
-    Several(Outcome),
+    /// for *complete*.
+    Several {
+        outcome: Outcome,
+        /// The system's ids of the others, if they may be taken back; never what the identity map calls ours.
+        copies: Vec<String>,
+    },
     /// It was there and is no longer what we asked for (cancelled there, paid back ...).
     MovedOn(Outcome),
     /// The system could not say. Ask again later.
@@ -230,6 +236,12 @@ pub trait Connector: Send + Sync {
 
     /// Asks what became of an effect.
     fn probe(&self, call: &Call, prepared: &[u8], exchanges: &[Exchange]) -> NextProbe;
+
+    /// Takes back copies that a probe found, by the system's own ids. What is taken back already is done.
+    fn retract(&self, call: &Call, copies: &[String], exchanges: &[Exchange]) -> Next {
+        let _ = (copies, exchanges);
+        Next::End(Outcome::refused("retract", format!("{} takes nothing back", call.system)))
+    }
 
     /// Reads a stored message of `kind` into the canonical body that flows hear.
     fn translate(&self, kind: &str, body: &[u8]) -> Result<Value, PrepareError> {

@@ -36,7 +36,8 @@ pub struct Config {
     pub payment: stripe::Config,
     /// What every back-office system expects in `X-Api-Key`.
     pub api_key: String,
-    /// Identity mode by back-office system; those not named use a unique reference.
+    /// Identity mode by back-office system (`erp`), or by one of its collections (`erp/sales-orders`); those not named use a unique
+    /// reference.
     pub identity: BTreeMap<String, Identity>,
     pub warehouse: Pace,
     pub fraud_review_after_ms: (u64, u64),
@@ -86,7 +87,12 @@ impl World {
         fn office<R: Role>(system: &'static str, seed: u64, config: &Config, role: R) -> Simulator<BackOffice<R>> {
             let identity = config.identity.get(system).copied().unwrap_or_default();
             let signature = Signature::BodyHmac { secret: signing_secret(system) };
-            Simulator::new(system, seed, signature, BackOffice::new(system, identity, config.api_key.clone(), role))
+            let of_system = |(name, identity): (&String, &Identity)| {
+                let (named, collection) = name.split_once('/')?;
+                (named == system).then(|| (collection.to_owned(), *identity))
+            };
+            let identities = config.identity.iter().filter_map(of_system).collect();
+            Simulator::new(system, seed, signature, BackOffice::new(system, identity, identities, config.api_key.clone(), role))
         }
         let unsigned = Signature::BodyHmac { secret: signing_secret("storefront") };
         let stripe_signature = Signature::Timestamped { secret: config.payment.webhook_secret.clone() };

@@ -52,7 +52,7 @@ pub struct Args {
     /// Replace one node after another by a new one, while orders are handed over by the interface: none of these calls may fail.
     #[arg(long)]
     upgrade: bool,
-    /// One system (the one that sends messages) cannot refuse a repeat: its copies must be found within a cycle of reconciliation.
+    /// The ERP cannot refuse a repeated order: copies must be found within a cycle of reconciliation, parked and cancelled.
     #[arg(long)]
     lookup_only: bool,
     /// Decides the orders, the blows and their moments. Each leg has the one after that of the leg before.

@@ -9,7 +9,10 @@ use crate::{
 };
 use crossdock_canonical::Timestamp;
 use rust_decimal::Decimal;
-use std::{collections::BTreeMap, ops::Deref};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Deref,
+};
 
 /// A row and where it stands.
 #[derive(Clone, Copy)]
@@ -101,6 +104,8 @@ pub(crate) struct World<'a> {
     /// By key, ascending.
     pub orders: Vec<Order<'a>>,
     pub trace: Trace<'a>,
+    /// Rows of copies that were taken back: they count as never written.
+    taken_back: BTreeSet<(&'a str, usize)>,
 }
 
 impl<'a> World<'a> {
@@ -111,14 +116,20 @@ impl<'a> World<'a> {
         options: &'a Options,
         keys: &'a BTreeMap<String, Vec<(&'a str, usize)>>,
     ) -> Self {
+        let mut taken_back = BTreeSet::new();
         let orders: Vec<Order<'a>> = keys
             .iter()
             .map(|(key, places)| Order {
                 key,
-                rows: places
-                    .iter()
-                    .map(|(system, index)| Entry { system, index: *index, row: &ledgers[*system].rows[*index] })
-                    .collect(),
+                rows: {
+                    let entry =
+                        |(system, index): &(&'a str, usize)| Entry { system, index: *index, row: &ledgers[*system].rows[*index] };
+                    let mut rows: Vec<Entry<'a>> = places.iter().map(entry).collect();
+                    let back = copies_taken_back(&rows, options);
+                    rows.retain(|row| !back.contains(&row.place()));
+                    taken_back.extend(back);
+                    rows
+                },
                 process: hub.and_then(|hub| hub.of_order(key).find(|process| &*process.key.kind == "order")),
                 is_parked: hub.is_some_and(|hub| hub.of_order(key).any(Process::is_parked)),
             })
@@ -130,7 +141,7 @@ impl<'a> World<'a> {
                 rows.filter(|row| !row.order.is_empty() || !row.key.is_empty()).filter(|row| row.order_key().is_none()),
             );
         }
-        Self { ledgers, hub, options, orders, trace }
+        Self { ledgers, hub, options, orders, trace, taken_back }
     }
 
     /// Every order key and where its rows are.
@@ -168,6 +179,7 @@ impl<'a> World<'a> {
         self.ledgers
             .iter()
             .flat_map(|(system, ledger)| ledger.rows.iter().enumerate().map(move |(index, row)| Entry { system, index, row }))
+            .filter(|row| !self.taken_back.contains(&row.place()))
     }
 
     /// Whether `a` is before `b` beyond what the systems' clocks may differ.
@@ -179,4 +191,32 @@ impl<'a> World<'a> {
     pub fn is_due(&self, at: Timestamp) -> bool {
         at + self.options.settle <= self.options.now
     }
+}
+
+/// Of a system that cannot refuse a repeat: the second ERP orders of one storefront order that were cancelled whole, by calls under the
+/// key of the intent that made them. One always stays.
+fn copies_taken_back<'a>(rows: &[Entry<'a>], options: &Options) -> BTreeSet<(&'a str, usize)> {
+    let takes_repeats = |row: &&Entry<'a>| options.take_repeats.contains(row.system);
+    let made: Vec<_> = rows.iter().filter(|row| row.operation == "sales_order.create").filter(takes_repeats).collect();
+    let under_its_key = |row: &Entry<'a>| made.iter().any(|made| made.key == row.key);
+    let pieces = |wanted: &dyn Fn(&Entry<'a>) -> bool| {
+        let mut sums: BTreeMap<&str, Decimal> = BTreeMap::new();
+        for row in rows.iter().filter(|row| wanted(row)) {
+            *sums.entry(row.row.line.as_str()).or_default() += row.quantity();
+        }
+        sums
+    };
+    let is_back = |order: &&&Entry<'a>| {
+        let same = |row: &Entry<'a>| row.system == order.system;
+        let sold = pieces(&|row| same(row) && row.operation == "sales_order.line" && row.reference == order.reference);
+        let cancelled = pieces(&|row| {
+            same(row) && row.operation == "sales_order.cancel.line" && row.parent == order.reference && under_its_key(row)
+        });
+        !sold.is_empty() && sold == cancelled
+    };
+    let back = made.iter().filter(is_back).take(made.len().saturating_sub(1));
+    let of = |order: &&Entry<'a>, row: &Entry<'a>| {
+        row.system == order.system && (row.reference == order.reference || row.parent == order.reference)
+    };
+    back.flat_map(|order| rows.iter().filter(move |row| of(order, row)).map(Entry::place)).collect()
 }

@@ -124,6 +124,23 @@ fn requests(
     Ok(requests)
 }
 
+/// What an answer of an operation is read for.
+#[derive(Clone, Copy)]
+struct Gives<'a> {
+    nature: Nature,
+    evidence: Option<&'a Expression>,
+    identities: Option<&'a Expression>,
+}
+
+impl<'a> Gives<'a> {
+    fn of(action: &'a Action) -> Self {
+        Self { nature: action.nature, evidence: action.evidence.as_ref(), identities: action.identities.as_ref() }
+    }
+
+    /// Taking something back tells of nothing.
+    const NOTHING: Self = Self { nature: Nature::Change, evidence: None, identities: None };
+}
+
 /// What a run through the requests does next.
 enum Turn<'r> {
     Send(Request),
@@ -220,12 +237,12 @@ impl HttpJson {
     }
 
     /// The outcome of one step's answer: the first rule that fits, else the common table.
-    fn outcome(&self, action: &Action, step: &Step, context: &Value, response: &Response) -> Outcome {
-        self.try_outcome(action, step, context, response).unwrap_or_else(|reason| {
-            let outcome = classify::answered(response, action.nature, self.credentials());
+    fn outcome(&self, gives: Gives<'_>, step: &Step, context: &Value, response: &Response) -> Outcome {
+        self.try_outcome(gives, step, context, response).unwrap_or_else(|reason| {
+            let outcome = classify::answered(response, gives.nature, self.credentials());
             match outcome.class {
                 // It is applied; what failed is our reading of it. The probe may read more.
-                OutcomeClass::Done | OutcomeClass::Accepted if action.nature == Nature::Change => {
+                OutcomeClass::Done | OutcomeClass::Accepted if gives.nature == Nature::Change => {
                     Outcome::unknown("unreadable_answer", reason)
                 }
                 OutcomeClass::Done | OutcomeClass::Accepted => Outcome::misconfigured("unreadable_answer", reason),
@@ -234,9 +251,9 @@ impl HttpJson {
         })
     }
 
-    fn try_outcome(&self, action: &Action, step: &Step, context: &Value, response: &Response) -> Result<Outcome, String> {
+    fn try_outcome(&self, gives: Gives<'_>, step: &Step, context: &Value, response: &Response) -> Result<Outcome, String> {
         let answered = with_answer(context, response, step.record.as_ref())?;
-        let mut outcome = classify::answered(response, action.nature, self.credentials());
+        let mut outcome = classify::answered(response, gives.nature, self.credentials());
         let mut rule = None;
         for candidate in &step.outcomes {
             if candidate.when.test(&answered)? {
@@ -263,12 +280,11 @@ impl HttpJson {
         let identities = rule.and_then(|rule| rule.identities.as_ref());
         match outcome.class {
             OutcomeClass::Done | OutcomeClass::Accepted => {
-                let evidence = evidence.or(if outcome.class == OutcomeClass::Done { action.evidence.as_ref() } else { None });
+                let evidence = evidence.or(if outcome.class == OutcomeClass::Done { gives.evidence } else { None });
                 if let Some(evidence) = evidence {
                     outcome.evidence = evidence.run(&answered)?;
                 }
-                let identities =
-                    identities.or(if outcome.class == OutcomeClass::Done { action.identities.as_ref() } else { None });
+                let identities = identities.or(if outcome.class == OutcomeClass::Done { gives.identities } else { None });
                 if let Some(identities) = identities {
                     outcome.identities = read_identities(&identities.run(&answered)?)?;
                 }
@@ -290,6 +306,14 @@ impl HttpJson {
             if !verdict.when.test(&answered)? {
                 continue;
             }
+            let copies = match &verdict.records {
+                Some(records) => copies(&records.run(&answered)?, context.get("identities"))?,
+                None => Vec::new(),
+            };
+            if verdict.records.is_some() && copies.is_empty() {
+                // Those that were there have been taken back.
+                continue;
+            }
             let code = match &verdict.code {
                 Some(code) => code.text(&answered)?,
                 None => String::new(),
@@ -308,7 +332,7 @@ impl HttpJson {
                 Finding::Absent => Probe::Absent,
                 Finding::Partial => Probe::Partial(outcome),
                 Finding::Complete => Probe::Complete(outcome),
-                Finding::Several => Probe::Several(outcome),
+                Finding::Several => Probe::Several { outcome, copies },
                 Finding::MovedOn => Probe::MovedOn(outcome),
                 Finding::Unclear => Probe::Unclear(Outcome { class: OutcomeClass::Unknown, ..outcome }),
             });
@@ -337,6 +361,28 @@ impl HttpJson {
         }
         items.iter().map(|item| read_message(item, raw)).collect()
     }
+}
+
+/// What is there beside ours. Ours is what the identity map knows; when it knows none of them, the first.
+fn copies(records: &Value, identities: &Value) -> Result<Vec<String>, String> {
+    let ours: Vec<&str> = match identities.as_obj() {
+        Some(kinds) => kinds
+            .iter()
+            .filter_map(|(_, names)| names.as_obj())
+            .flat_map(|n| n.iter())
+            .filter_map(|(_, id)| id.as_str())
+            .collect(),
+        None => Vec::new(),
+    };
+    let records = records.as_arr().ok_or("`records` gives no list")?;
+    let ids = records.iter().map(|record| record.get("id").as_str().ok_or("a record has a text `id`"));
+    let ids: Vec<&str> = ids.collect::<Result<_, _>>()?;
+    let known = ids.iter().any(|id| ours.contains(id));
+    let others = ids.iter().zip(records).enumerate().filter(|(n, (id, record))| {
+        let is_ours = if known { ours.contains(id) } else { *n == 0 };
+        !is_ours && record.get("gone").as_bool() != Some(true)
+    });
+    Ok(others.map(|(_, (id, _))| (*id).to_owned()).collect())
 }
 
 fn read_message(item: &Value, raw: &Arc<[u8]>) -> Result<Message, String> {
@@ -384,6 +430,7 @@ impl Connector for HttpJson {
             settling_ms: action.settling_ms,
             probes: action.probe.is_some() || action.nature == Nature::Read,
             timeout_ms: action.timeout_ms,
+            retracts: action.retract.is_some(),
         })
     }
 
@@ -408,7 +455,7 @@ impl Connector for HttpJson {
             return Next::End(Outcome::misconfigured("stored_request", "the steps of the call cannot be told any more"));
         };
         let outcome = |n: usize, response: &Response| match steps.get(n) {
-            Some(step) => self.outcome(action, step, &context, response),
+            Some(step) => self.outcome(Gives::of(action), step, &context, response),
             None => Outcome::misconfigured("stored_request", "the stored requests have more steps than the configuration"),
         };
         let through = |n: usize, response: &Response| outcome(n, response).class == OutcomeClass::Done;
@@ -450,6 +497,33 @@ impl Connector for HttpJson {
             // What it would belong to is not there.
             Turn::NotFound => NextProbe::End(Probe::Absent),
             Turn::Broken(outcome) => NextProbe::End(Probe::Unclear(outcome)),
+        }
+    }
+
+    /// One request a copy, one after the other.
+    fn retract(&self, call: &Call, copies: &[String], exchanges: &[Exchange]) -> Next {
+        let Some(step) = self.action(call.operation).and_then(|action| action.retract.as_ref()) else {
+            return Next::End(Outcome::refused("retract", "the configuration does not say how a copy is taken back"));
+        };
+        let context_of = |copy: &String| {
+            let mut context = context(call);
+            context.insert("copy", copy.as_str());
+            context
+        };
+        if let (Some(exchange), Some(copy)) = (exchanges.last(), copies.get(exchanges.len().wrapping_sub(1))) {
+            let outcome = match &exchange.answer {
+                Ok(response) => self.outcome(Gives::NOTHING, step, &context_of(copy), response),
+                Err(error) => classify::broken(error, Nature::Change),
+            };
+            if outcome.class != OutcomeClass::Done {
+                return Next::End(outcome);
+            }
+        }
+        let Some(copy) = copies.get(exchanges.len()) else { return Next::End(Outcome::done(Value::Null)) };
+        match requests(None, &[step], &context_of(copy), None).map(|mut requests| requests.pop()) {
+            Ok(Some(request)) => Next::Send(request),
+            Ok(None) => Next::End(Outcome::misconfigured("retract", "there is no request")),
+            Err((target, reason)) => Next::End(Outcome::misconfigured("retract", format!("{target}: {reason}"))),
         }
     }
 

@@ -55,6 +55,8 @@ pub(super) struct Action {
     pub evidence: Option<Expression>,
     pub identities: Option<Expression>,
     pub probe: Option<ProbeBy>,
+    /// Takes back one copy of what a probe found several times.
+    pub retract: Option<Step>,
     /// From `mappings/`: fields set on the last step's body.
     pub overrides: Option<Body>,
 }
@@ -105,6 +107,8 @@ pub(super) struct Verdict {
     pub class: OutcomeClass,
     pub code: Option<Expression>,
     pub evidence: Option<Expression>,
+    /// Of *several*: all that is there under our reference, `[{id, gone}]`.
+    pub records: Option<Expression>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -277,6 +281,7 @@ fn action(
     let evidence = expression(&mut s, "evidence", faults);
     let identities = expression(&mut s, "identities", faults);
     let probe = probe(&mut s, value.get("probe"), defaults, faults);
+    let retract = retract(&mut s, probe.as_ref(), defaults, faults);
     let default_identity = if reads { Identity::NativeKey } else { defaults.identity };
     let path = s.path_of("identity");
     let identity = identity(s.get("identity"), &path, default_identity, faults);
@@ -302,6 +307,7 @@ fn action(
         evidence,
         identities,
         probe,
+        retract,
         overrides,
     })
 }
@@ -379,8 +385,12 @@ fn probe(s: &mut Section<'_>, value: &Value, defaults: &Defaults, faults: &mut V
             let class = class(&mut v, Some(OutcomeClass::Done), faults);
             let code = expression_or_word(&mut v, "code", faults);
             let evidence = expression(&mut v, "evidence", faults);
+            let records = expression(&mut v, "records", faults);
+            if records.is_some() && verdict.is_some_and(|verdict| verdict != Finding::Several) {
+                faults.push(fault(v.path_of("records"), "only what is there several times has `records`"));
+            }
             v.finish(faults);
-            Some(Verdict { when: when?, verdict: verdict?, class: class?, code, evidence })
+            Some(Verdict { when: when?, verdict: verdict?, class: class?, code, evidence, records })
         })
         .collect();
     if items.is_empty() {
@@ -388,6 +398,22 @@ fn probe(s: &mut Section<'_>, value: &Value, defaults: &Defaults, faults: &mut V
     }
     p.finish(faults);
     Some(ProbeBy { step: step?, verdicts: verdicts.into_iter().flatten().collect() })
+}
+
+/// The request that takes back one copy, which only a verdict with `records` can name.
+fn retract(s: &mut Section<'_>, probe: Option<&ProbeBy>, defaults: &Defaults, faults: &mut Vec<ConfigFault>) -> Option<Step> {
+    let value = s.get("retract");
+    if value.is_null() {
+        return None;
+    }
+    let path = s.path_of("retract");
+    let mut r = Section::new(value, path.clone(), faults);
+    let step = step(&mut r, defaults, faults);
+    r.finish(faults);
+    if !probe.is_some_and(|probe| probe.verdicts.iter().any(|verdict| verdict.records.is_some())) {
+        faults.push(fault(path, "say which there are: `verdict: several` with `records` in `probe.verdicts`"));
+    }
+    step
 }
 
 fn inbound(s: &mut Section<'_>, config: &SystemConfig, secrets: &Secrets, faults: &mut Vec<ConfigFault>) -> Option<Inbound> {

@@ -5,7 +5,7 @@ use crossdock_canonical::{Operation, OutcomeClass, Timestamp};
 use crossdock_connect::conformance::{Case, World, check, check_unsupported};
 use crossdock_connect::http::{Method, Request, Response};
 use crossdock_connect::webhook::Mac;
-use crossdock_connect::{About, Call, Connector, Exchange, Next, NextPoll, WebhookError};
+use crossdock_connect::{About, Call, Connector, Exchange, Next, NextPoll, NextProbe, Probe, WebhookError};
 use crossdock_value::{Value, value};
 use std::collections::BTreeMap;
 
@@ -475,4 +475,94 @@ settings:
     assert!(fails(value!({"template": "a"})).contains("notification.send.path"), "{}", fails(value!({"template": "a"})));
     assert!(fails(value!({"template": "a", "absent": "b"})).contains("notification.send.a"));
     assert!(fails(value!({"template": "a\r\nx: y", "absent": "b"})).contains("no line breaks"));
+}
+
+/// An ERP that takes an order twice, and says so when it is asked.
+const TAKES_TWICE: &str = r#"
+connector: http-json
+roles: [erp]
+settings:
+  operations:
+    erp.create_order:
+      method: POST
+      path: /orders
+      identity: lookup_only
+      evidence: '{order: .record.id}'
+      identities: '[{kind: "order", ours: .order.reference, theirs: .record.id}]'
+      probe:
+        path: /orders?reference={.reference}
+        record: .body.data[0]
+        verdicts:
+          - {when: '(.body.data | length) == 0', verdict: absent}
+          - when: (.body.data | length) > 1
+            verdict: several
+            records: '[.body.data[] | {id, gone: (.state == "cancelled")}]'
+          - {when: .status == 200, verdict: complete}
+      retract:
+        method: POST
+        path: /orders/{.copy}/cancellations
+        body: {reference: '"\(.reference)/copy/\(.copy)"'}
+        outcomes: [{when: '.body.code == "already_cancelled"', class: done}]
+"#;
+
+#[test]
+fn of_what_is_there_twice_all_but_ours_is_taken_back() {
+    let erp = built(TAKES_TWICE);
+    let found = |call: &Call, records: Value| {
+        let NextProbe::Send(request) = erp.probe(call, b"", &[]) else { panic!("it asks") };
+        match erp.probe(call, b"", &[Exchange { request, answer: Ok(respond(200, &value!({"data": records}))) }]) {
+            NextProbe::End(probe) => probe,
+            NextProbe::Send(request) => panic!("{request:?}"),
+        }
+    };
+    let copies = |call: &Call, records: Value| match found(call, records) {
+        Probe::Several { copies, .. } => copies,
+        other => panic!("{other:?}"),
+    };
+    let unnamed = whole_call(Operation::ErpCreateOrder, Value::Null);
+    let mut named = unnamed.clone();
+    named.identities = value!({"order": {(unnamed.order.to_string().as_str()): "SO-2"}});
+    let three = value!([{"id": "SO-1", "state": "open"}, {"id": "SO-2", "state": "open"}, {"id": "SO-3", "state": "cancelled"}]);
+    assert_eq!(copies(&unnamed, three.clone()), ["SO-2"], "the first is ours as long as none is known");
+    assert_eq!(copies(&named, three), ["SO-1"]);
+    let ours_is_gone = value!([{"id": "SO-1", "state": "open"}, {"id": "SO-2", "state": "cancelled"}]);
+    assert_eq!(copies(&named, ours_is_gone), ["SO-1"], "that ours was cancelled makes nothing else ours");
+    let taken_back = value!([{"id": "SO-1", "state": "cancelled"}, {"id": "SO-2", "state": "open"}]);
+    assert!(matches!(found(&named, taken_back), Probe::Complete(_)));
+    assert!(matches!(found(&named, value!([{"id": 1}, {"id": "SO-2"}])), Probe::Unclear(_)), "an id is text");
+}
+
+#[test]
+fn copies_are_taken_back_one_after_the_other_and_what_is_gone_already_is_no_fault() {
+    let erp = built(TAKES_TWICE);
+    assert!(erp.capability(Operation::ErpCreateOrder).is_some_and(|capability| capability.retracts));
+    let call = whole_call(Operation::ErpCreateOrder, Value::Null);
+    let copies = ["SO-2".to_owned(), "SO 3".to_owned()];
+    let mut exchanges = Vec::new();
+    for (path, answer) in [
+        ("/orders/SO-2/cancellations", respond(201, &value!({}))),
+        ("/orders/SO%203/cancellations", respond(409, &value!({"code": "already_cancelled"}))),
+    ] {
+        let Next::Send(request) = erp.retract(&call, &copies, &exchanges) else { panic!("one is left") };
+        assert_eq!(request.target, path);
+        exchanges.push(Exchange { request, answer: Ok(answer) });
+    }
+    let ended = |exchanges: &[Exchange]| match erp.retract(&call, &copies, exchanges) {
+        Next::End(outcome) => outcome.class,
+        Next::Send(request) => panic!("{request:?}"),
+    };
+    assert_eq!(body_of(&exchanges[1].request).get("reference").as_str(), Some(format!("{}/copy/SO 3", call.reference).as_str()));
+    assert_eq!(ended(&exchanges), OutcomeClass::Done, "nothing of the answer is read as what an order gives");
+    exchanges[0].answer = Ok(respond(422, &value!({"code": "delivered"})));
+    assert_eq!(ended(&exchanges[..1]), OutcomeClass::Refused);
+}
+
+#[test]
+fn what_cannot_name_its_copies_cannot_take_them_back() {
+    let yaml = TAKES_TWICE.replace("            records: '[.body.data[] | {id, gone: (.state == \"cancelled\")}]'\n", "");
+    let faults = build(&yaml).err().expect("a fault").iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert!(faults[0].starts_with("settings.operations[erp.create_order].retract: "), "{faults:?}");
+    let yaml = TAKES_TWICE.replace("verdict: complete}", "verdict: complete, records: '.body.data'}");
+    let faults = build(&yaml).err().expect("a fault").iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert!(faults[0].contains("verdicts[2].records"), "{faults:?}");
 }

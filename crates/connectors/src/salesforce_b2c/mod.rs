@@ -263,6 +263,7 @@ impl Connector for SalesforceB2c {
             settling_ms: self.settings.settling_ms,
             probes: true,
             timeout_ms: self.timeout_ms,
+            retracts: false,
         })
     }
 

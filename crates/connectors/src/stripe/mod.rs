@@ -391,6 +391,7 @@ impl Connector for Stripe {
                 settling_ms: self.settling_ms,
                 probes: true,
                 timeout_ms: self.timeout_ms,
+                retracts: false,
             }),
             _ => None,
         }

@@ -221,6 +221,7 @@ impl Connector for Tryton {
                 settling_ms: self.settling_ms,
                 probes: true,
                 timeout_ms: self.timeout_ms,
+                retracts: false,
             }),
             _ => None,
         }

@@ -32,6 +32,7 @@ impl Connector for Opaque {
             settling_ms: 0,
             probes: false,
             timeout_ms: 60_000,
+            retracts: false,
         })
     }
 

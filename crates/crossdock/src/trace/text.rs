@@ -103,6 +103,7 @@ fn tried(transition: &Transition, attempt: &Attempt) -> String {
     let how = match attempt.probe.as_str() {
         "" => format!("attempt {}", attempt.attempt),
         "audit" => "audit".to_owned(),
+        "retract" => "cancelling copies of".to_owned(),
         found => return format!("probe {what} ({step}): {found}, {} ms", attempt.ms),
     };
     format!("{how} {what} ({step}): {ended}, {} ms", attempt.ms)

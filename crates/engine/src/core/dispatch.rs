@@ -38,12 +38,14 @@ pub struct Job {
     pub prepared: Arc<[u8]>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobKind {
     Attempt,
     Probe,
     /// A probe of a settled effect, for reconciliation.
     Audit,
+    /// Takes back these copies of a settled effect, which are on record.
+    Retract(Arc<[String]>),
 }
 
 pub(super) struct Dispatcher {

@@ -15,6 +15,7 @@ use crate::{
     wiring::Pinned,
 };
 use crossdock_canonical::{Duration, Order, OrderRef, SystemName, Timestamp, order::Delivery};
+use crossdock_connect::Identity;
 use crossdock_flows::{Answer, Input as FlowInput, Policy};
 use crossdock_store::{
     Addressee, EffectRow, EffectState, ExceptionRow, InboxId, InboxRow, Payload, PayloadHash, Priority, ProcessKey, ProcessRow,
@@ -35,6 +36,15 @@ pub(super) const POISON: &str = "poison";
 /// The timer at or before the earliest acknowledgement deadline of a process's open effects. Kept by the engine, in the store like
 /// any other, so that silence is noticed after a restart too.
 pub(super) const SILENCE: &str = "~silence";
+/// When a process that has ended is asked about again, for copies.
+const LATE_COPIES: &str = "~late-copies";
+/// How long after it was called for an effect may still reach its system a second time. No connection holds a call up for longer.
+const LATE_COPIES_FOR: Duration = Duration::hours(1);
+
+/// The engine's own timers; all others are the flow's.
+pub(super) fn is_own_timer(name: &str) -> bool {
+    matches!(name, SILENCE | LATE_COPIES)
+}
 /// An effect whose end is awaited is asked after at its deadline; only if that brings nothing is its silence news.
 const GRACE: Duration = Duration::seconds(5);
 /// The kind of a command's row that only waits to be settled: what it asked for is on disk.
@@ -132,7 +142,7 @@ impl Core {
                 None
             }
             Work::Reconcile => {
-                self.reconcile(process, lane, now);
+                self.reconcile(process, lane, false, now);
                 None
             }
             Work::Orphan(row) => {
@@ -143,7 +153,11 @@ impl Core {
         if let (Work::Ended(ended), Some(reason)) = (&work, refused) {
             draft.without_identities(ended.no, &reason, now);
         }
-        draft.watch_silence(self.memory(lane));
+        let memory = self.memory(lane);
+        draft.watch_silence(memory);
+        if is_open(memory) && !draft.leaves_it_open() {
+            self.watch_late_copies(memory, &mut draft, now);
+        }
         // A slot is reserved once. If parking an effect does not get to disk, it comes due again.
         draft.work = (!matches!(work, Work::Send { .. })).then_some(work);
         Some(draft)
@@ -404,6 +418,13 @@ impl Core {
         if &**name == SILENCE {
             return Some(self.silence(process, memory, now));
         }
+        if &**name == LATE_COPIES {
+            let mut draft = self.draft(process, memory, &"clock".into(), "ask for late copies".into(), now);
+            draft.transition.timers.push((LATE_COPIES.into(), None));
+            self.watch_late_copies(memory, &mut draft, now);
+            self.reconcile(process, lane, true, now);
+            return Some(draft);
+        }
         let mut draft = self.draft(process, memory, &"clock".into(), format!("timer {name}"), now);
         self.hear(process, memory, &FlowInput::Timer { name: name.to_string() }, now, &mut draft);
         // It has fired; if the flow still names it at the same time it would fire for ever.
@@ -443,19 +464,20 @@ impl Core {
         draft
     }
 
-    /// Asks about every settled effect that its system can tell of, behind all other calls. What was only read
-    /// or told (a quote, a status) is not asked after: nothing stays of it, or a later one rightly takes its place.
-    fn reconcile(&mut self, process: &ProcessKey, lane: &mut Lane, now: Timestamp) {
+    /// Asks about every settled effect that its system can tell of, behind all other calls; or only about those of which a late copy may
+    /// come. What was only read or told (a quote, a status) is not asked after but for copies: nothing stays of it, or a later one rightly
+    /// takes its place.
+    fn reconcile(&mut self, process: &ProcessKey, lane: &mut Lane, for_copies: bool, now: Timestamp) {
+        lane.retracted.clear();
         let memory = self.memory(lane);
-        let settled = memory
-            .effects
-            .iter()
-            .filter(|e| e.state == EffectState::Done && e.operation.leaves_a_record() && !lane.in_flight.contains_key(&e.no));
+        let settled = memory.effects.iter().filter(|e| e.state == EffectState::Done && !lane.in_flight.contains_key(&e.no));
         let told: Vec<(u32, SystemName)> = settled
             .filter(|effect| {
-                let capability = self.wiring.systems.get(&effect.system).and_then(|s| s.connector.capability(effect.operation));
-                // Before the settling time *absent* says nothing.
-                capability.is_some_and(|c| c.probes && (now - effect.made_at).0 > c.settling_ms + c.timeout_ms)
+                self.capability(effect).is_some_and(|c| {
+                    let wanted = c.identity == Identity::LookupOnly || (effect.operation.leaves_a_record() && !for_copies);
+                    // Before the settling time *absent* says nothing.
+                    wanted && c.probes && (now - effect.made_at).0 > c.settling_ms + c.timeout_ms
+                })
             })
             .map(|effect| (effect.no, effect.system.clone()))
             .collect();
@@ -464,6 +486,18 @@ impl Core {
             if self.dispatcher.offer(&system, process, no, super::dispatch::AUDIT, now, now) {
                 lane.audits.insert(no);
             }
+        }
+    }
+
+    /// An open process is asked about whenever reconciliation comes by. One that has ended goes on being asked about for as long as a call
+    /// that was held up on its way may still reach a system that would take it a second time.
+    fn watch_late_copies(&self, memory: &Memory, draft: &mut Draft, now: Timestamp) {
+        let Some(every) = self.config.reconcile_every else { return };
+        let takes_copies = |e: &&EffectRow| self.takes_copies(e);
+        let last = memory.effects.iter().chain(&draft.transition.effects).filter(takes_copies).map(|e| e.made_at).max();
+        if last.is_some_and(|made_at| now - made_at < LATE_COPIES_FOR) {
+            draft.transition.timers.retain(|(name, _)| &**name != LATE_COPIES);
+            draft.transition.timers.push((LATE_COPIES.into(), Some(now + every)));
         }
     }
 
@@ -500,7 +534,10 @@ impl Core {
             End::Attempt(outcome) if effect.state.is_open() => self.attempt_ended(process, lane, &effect, outcome, ended, now),
             End::Probe(probe) if effect.state.is_open() => self.probe_ended(process, lane, &effect, probe, ended, now),
             End::Audit(probe) if effect.state == EffectState::Done => self.audit_ended(process, lane, &effect, probe, ended, now),
-            End::Attempt(_) | End::Probe(_) | End::Audit(_) | End::NotSent => None,
+            End::Retract(outcome) if effect.state == EffectState::Done => {
+                self.retract_ended(process, lane, &effect, outcome, ended, now)
+            }
+            End::Attempt(_) | End::Probe(_) | End::Audit(_) | End::Retract(_) | End::NotSent => None,
         }
     }
 }
@@ -535,6 +572,11 @@ fn begin_born(process: &ProcessKey, birth: &Birth, pinned: Option<Pinned>, now: 
     draft.pinned = pinned;
 }
 
+/// Whether a process has begun and not ended.
+fn is_open(memory: &Memory) -> bool {
+    matches!(&*memory.row.summary.status, "open" | "held")
+}
+
 /// Whether the silence of an effect's system would be news.
 fn is_watched(effect: &EffectRow) -> bool {
     effect.state.is_open() && effect.state != EffectState::Parked
@@ -560,13 +602,18 @@ impl Draft {
         let timer = match (earliest, armed) {
             (Some(earliest), Some(armed)) if armed <= earliest => return,
             (Some(earliest), _) => Some(earliest),
-            (None, Some(_)) if !matches!(&*self.transition.row.summary.status, "open" | "held") => None,
+            (None, Some(_)) if !self.leaves_it_open() => None,
             (None, _) => return,
         };
         if let Some(fired) = fired {
             self.transition.timers.remove(fired);
         }
         self.transition.timers.push((SILENCE.into(), timer));
+    }
+
+    /// Whether the process is still under way when this is committed.
+    fn leaves_it_open(&self) -> bool {
+        matches!(&*self.transition.row.summary.status, "open" | "held")
     }
 
     /// Whether an exception stands when this is committed.

@@ -56,6 +56,10 @@ pub(super) struct Lane {
     pub(super) in_flight: HashMap<u32, SystemName>,
     /// Settled effects that reconciliation asks about when they get a slot.
     pub(super) audits: HashSet<u32>,
+    /// Copies that such a question found, to be taken back when their effect gets a slot.
+    pub(super) copies: HashMap<u32, Arc<[String]>>,
+    /// Effects whose copies were to be taken back since reconciliation last came by. One that is still found then waits for the next time.
+    pub(super) retracted: HashSet<u32>,
     /// Effects whose call ended without the process being able to hear it, and of which nothing was written since.
     unheard: HashSet<u32>,
     /// Why the store refused the last draft for what was in it, and how often in a row.
@@ -187,7 +191,7 @@ impl Lane {
 
     /// May be forgotten without loss.
     fn is_disposable(&self) -> bool {
-        self.is_idle() && self.blocked.is_none() && self.audits.is_empty() && self.unheard.is_empty()
+        self.is_idle() && self.blocked.is_none() && self.audits.is_empty() && self.copies.is_empty() && self.unheard.is_empty()
     }
 
     /// Nothing of it is under way that a next owner would have to ask after, or that has yet to be written down.

@@ -58,6 +58,8 @@ pub struct Config {
     pub archive: bool,
     /// How far ahead timers are read.
     pub timer_horizon: Duration,
+    /// How often reconciliation comes by, if it does: processes that have ended are asked about too, for as long as a late copy may come.
+    pub reconcile_every: Option<Duration>,
     /// How long a message for an unknown record waits for its identity before a person is asked.
     pub stray_after: Duration,
     /// The store was restored to an older point: what is sent for the first time may have been sent by a run that it knows nothing of.
@@ -73,6 +75,7 @@ impl Default for Config {
             inbox_window: 16_384,
             archive: true,
             timer_horizon: Duration::minutes(10),
+            reconcile_every: None,
             stray_after: Duration::seconds(50),
             restored: false,
         }
@@ -175,6 +178,8 @@ pub enum End {
     Probe(Probe),
     /// A reconciliation probe of an effect that is settled.
     Audit(Probe),
+    /// Copies of an effect that is settled were to be taken back.
+    Retract(Outcome),
     /// Nothing left: it was not sure enough that the partition is still this node's.
     NotSent,
 }
@@ -242,6 +247,8 @@ pub struct Stats {
     pub commits_refused: u64,
     pub sent: u64,
     pub probes: u64,
+    /// Copies taken back, or tried to.
+    pub retracted: u64,
     pub retries: u64,
     pub unknown: u64,
     pub parked: u64,

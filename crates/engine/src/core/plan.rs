@@ -77,8 +77,7 @@ impl Core {
             }
         }
         for (name, _) in &memory.timers {
-            let ours = &**name == super::fold::SILENCE;
-            if !ours && !plan.timers.iter().any(|timer| *timer.name == **name) {
+            if !super::fold::is_own_timer(name) && !plan.timers.iter().any(|timer| *timer.name == **name) {
                 draft.transition.timers.push((name.clone(), None));
             }
         }

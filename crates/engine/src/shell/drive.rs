@@ -22,14 +22,14 @@ pub(super) async fn attempt(hub: &Running, client: &Client, job: Box<Job>) -> En
             let takes_twice =
                 capability.is_none_or(|capability| matches!(capability.identity, Identity::LookupOnly | Identity::None));
             let leave = match job.kind {
-                JobKind::Attempt => Leave::while_sure(&hub.standing, job.process.partition()),
+                JobKind::Attempt | JobKind::Retract(_) => Leave::while_sure(&hub.standing, job.process.partition()),
                 JobKind::Probe | JobKind::Audit => Leave::GRANTED,
             };
             loop {
                 if exchanges.len() >= EXCHANGES_MAX {
-                    break too_many(job.kind);
+                    break too_many(&job.kind);
                 }
-                let request = match job.kind {
+                let request = match &job.kind {
                     JobKind::Attempt => match system.connector.next(&job.call, &job.prepared, &exchanges) {
                         Next::Send(request) => request,
                         Next::End(outcome) => break End::Attempt(outcome),
@@ -38,6 +38,10 @@ pub(super) async fn attempt(hub: &Running, client: &Client, job: Box<Job>) -> En
                         NextProbe::Send(request) => request,
                         NextProbe::End(probe) if job.kind == JobKind::Audit => break End::Audit(probe),
                         NextProbe::End(probe) => break End::Probe(probe),
+                    },
+                    JobKind::Retract(copies) => match system.connector.retract(&job.call, copies, &exchanges) {
+                        Next::Send(request) => request,
+                        Next::End(outcome) => break End::Retract(outcome),
                     },
                 };
                 let leave = if exchanges.is_empty() || takes_twice { &leave } else { &Leave::GRANTED };
@@ -62,12 +66,13 @@ pub(super) async fn attempt(hub: &Running, client: &Client, job: Box<Job>) -> En
     }
 }
 
-fn too_many(kind: JobKind) -> End {
+fn too_many(kind: &JobKind) -> End {
     let outcome = Outcome::unknown("too_many_exchanges", format!("no end after {EXCHANGES_MAX} requests"));
     match kind {
         JobKind::Attempt => End::Attempt(outcome),
         JobKind::Probe => End::Probe(Probe::Unclear(outcome)),
         JobKind::Audit => End::Audit(Probe::Unclear(outcome)),
+        JobKind::Retract(_) => End::Retract(outcome),
     }
 }
 

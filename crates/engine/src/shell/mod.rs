@@ -144,7 +144,8 @@ impl Running {
         let shared = store.is_shared();
         let leases = if shared { Vec::new() } else { store.lease(&options.node.id(), clock.now()).await? };
         options.core.restored = is_restored(&*store).await?;
-        let mut core = Core::new(options.core.clone(), wiring.clone(), clock.now());
+        let config = Config { reconcile_every: options.reconcile_every, ..options.core.clone() };
+        let mut core = Core::new(config, wiring.clone(), clock.now());
         for name in wiring.systems.keys() {
             if let Some(bytes) = store.cursor(&breaker_cursor(name)).await?
                 && let Ok(state) = serde_json::from_slice::<BreakerState>(&bytes)

@@ -378,7 +378,7 @@ impl<N: Network> Simulated<N> {
                 let (result, after) = self.commit(*transition);
                 self.tell(after, Input::Committed { process, transition: id, result });
             }
-            Output::Send(job) if job.kind == JobKind::Attempt && !self.may_leave(&job) => {
+            Output::Send(job) if matches!(job.kind, JobKind::Attempt | JobKind::Retract(_)) && !self.may_leave(&job) => {
                 let attempt = Attempt { job, exchanges: Vec::new(), started: self.now, renewed: false };
                 self.end(attempt, End::NotSent);
             }
@@ -449,7 +449,7 @@ impl<N: Network> Simulated<N> {
     fn drive(&mut self, mut attempt: Attempt) {
         let Some(system) = self.wiring.systems.get(&attempt.job.call.system).cloned() else { return };
         let job = &attempt.job;
-        let request = match job.kind {
+        let request = match &job.kind {
             JobKind::Attempt => match system.connector.next(&job.call, &job.prepared, &attempt.exchanges) {
                 Next::Send(request) => Ok(request),
                 Next::End(outcome) => Err(End::Attempt(outcome)),
@@ -457,6 +457,10 @@ impl<N: Network> Simulated<N> {
             JobKind::Probe | JobKind::Audit => match system.connector.probe(&job.call, &job.prepared, &attempt.exchanges) {
                 NextProbe::Send(request) => Ok(request),
                 NextProbe::End(probe) => Err(if job.kind == JobKind::Audit { End::Audit(probe) } else { End::Probe(probe) }),
+            },
+            JobKind::Retract(copies) => match system.connector.retract(&job.call, copies, &attempt.exchanges) {
+                Next::Send(request) => Ok(request),
+                Next::End(outcome) => Err(End::Retract(outcome)),
             },
         };
         match request {
@@ -472,6 +476,7 @@ impl<N: Network> Simulated<N> {
                     JobKind::Attempt => End::Attempt(outcome),
                     JobKind::Probe => End::Probe(Probe::Unclear(outcome)),
                     JobKind::Audit => End::Audit(Probe::Unclear(outcome)),
+                    JobKind::Retract(_) => End::Retract(outcome),
                 };
                 self.end(attempt, end);
             }

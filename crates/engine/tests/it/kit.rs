@@ -36,6 +36,8 @@ pub const TIMEOUT: Duration = Duration::seconds(5);
 pub struct Setting {
     pub identity: Identity,
     pub probes: bool,
+    /// Whether what is there twice can be taken back.
+    pub retracts: bool,
     pub key_lifetime: Option<Duration>,
     pub limits: Limits,
     pub config: Config,
@@ -48,6 +50,7 @@ impl Default for Setting {
         Self {
             identity: Identity::UniqueReference,
             probes: true,
+            retracts: false,
             key_lifetime: None,
             limits: Limits { retry, ..Limits::default() },
             config: Config::default(),
@@ -70,12 +73,14 @@ impl Setting {
             settling_ms: SETTLING.0,
             probes: self.probes,
             timeout_ms: TIMEOUT.0,
+            retracts: self.retracts,
         };
         let mut systems = Vec::new();
         for name in &self.systems {
             let place = Place {
                 identity: self.identity,
                 applied: Vec::new(),
+                taken_back: 0,
                 script: VecDeque::new(),
                 always: Act::Apply,
                 takes: Duration::millis(20),
@@ -347,11 +352,22 @@ impl Lab {
 
     /// Requests that would change something, as they arrived.
     pub fn sends(&self, system: &str) -> Vec<crate::town::Arrival> {
-        self.sim.network.arrivals.iter().filter(|a| !a.probe && a.system.as_str() == system).cloned().collect()
+        self.sim.network.arrivals.iter().filter(|a| !a.probe && !a.retract && a.system.as_str() == system).cloned().collect()
     }
 
     pub fn probes(&self, system: &str) -> Vec<crate::town::Arrival> {
         self.sim.network.arrivals.iter().filter(|a| a.probe && a.system.as_str() == system).cloned().collect()
+    }
+
+    /// How often copies were to be taken back.
+    pub fn retracts(&self, system: &str) -> usize {
+        self.sim.network.arrivals.iter().filter(|a| a.retract && a.system.as_str() == system).count()
+    }
+
+    /// What was done to a process, as the audit tells it.
+    pub fn actions(&self, process: &ProcessKey) -> Vec<String> {
+        let handed = self.handed.lock().expect("one thread");
+        handed.iter().filter(|t| t.process == *process).map(|t| t.action.to_string()).collect()
     }
 
     pub fn applied(&self, system: &str) -> usize {

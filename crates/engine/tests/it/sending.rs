@@ -2,14 +2,14 @@
 
 use crate::{
     kit::{Lab, SETTLING, Setting, TIMEOUT, step},
-    town::Act,
+    town::{Act, Applied},
     toy::Step,
 };
 use crossdock_canonical::Duration;
 use crossdock_connect::Identity;
-use crossdock_engine::simulated::CommitFault;
+use crossdock_engine::{core::Config, simulated::CommitFault};
 use crossdock_flows::Answer;
-use crossdock_store::EffectState;
+use crossdock_store::{EffectState, ProcessKey};
 use crossdock_value::value;
 
 const MINUTE: Duration = Duration::minutes(1);
@@ -302,6 +302,72 @@ fn a_late_copy_in_a_system_that_cannot_refuse_repeats_is_found_by_reconciliation
     lab.reconcile(&toy);
     lab.run_for(MINUTE);
     assert_eq!((lab.classes(&toy), lab.applied("erp")), (Vec::<String>::new(), 1));
+}
+
+/// A system that was slower than it said it could be has an effect twice.
+fn applied_twice(setting: Setting) -> (Lab, ProcessKey) {
+    let mut lab = Lab::with(Setting { retracts: true, ..setting });
+    lab.script("erp", [Act::ApplyAndDrop]);
+    lab.place("erp").hidden = Duration(SETTLING.0 * 3);
+    let toy = lab.toy("1", 1, "erp");
+    lab.close(&toy, MINUTE);
+    assert_eq!((lab.applied("erp"), lab.classes(&toy)), (2, Vec::<String>::new()));
+    (lab, toy)
+}
+
+#[test]
+fn a_copy_is_parked_then_taken_back_and_its_exception_closes_when_it_is_gone() {
+    let (mut lab, toy) = applied_twice(Setting::identity(Identity::LookupOnly));
+    lab.run_for(MINUTE);
+    lab.reconcile(&toy);
+    lab.run_for(MINUTE);
+    let place = lab.place("erp");
+    assert_eq!((place.applied.len(), place.taken_back), (1, 1));
+    assert_eq!(lab.classes(&toy), Vec::<String>::new());
+    assert_eq!((lab.effect_state(&toy, "one"), lab.sends("erp").len()), (EffectState::Done, 2));
+    let actions = lab.actions(&toy);
+    let of_copies: Vec<&str> =
+        actions.iter().map(String::as_str).filter(|a| a.starts_with("audit") || a.starts_with("retract")).collect();
+    assert_eq!(of_copies, ["audit one several", "retract copies of one done", "audit one complete"]);
+}
+
+#[test]
+fn a_copy_that_its_system_keeps_stays_parked_and_is_tried_once_each_time_reconciliation_comes_by() {
+    let (mut lab, toy) = applied_twice(Setting::identity(Identity::LookupOnly));
+    lab.place("erp").always = Act::Refuse;
+    lab.run_for(MINUTE);
+    for cycle in 1..=3 {
+        lab.reconcile(&toy);
+        lab.run_for(MINUTE);
+        assert_eq!((lab.classes(&toy), lab.retracts("erp")), (vec!["applied_twice".to_owned()], cycle));
+    }
+    assert!(lab.exceptions(&toy)[0].1.cause.ends_with("does not cancel the copies: kept"));
+    lab.place("erp").always = Act::Apply;
+    lab.reconcile(&toy);
+    lab.run_for(MINUTE);
+    assert_eq!((lab.classes(&toy), lab.place("erp").applied.len()), (Vec::new(), 1));
+}
+
+#[test]
+fn a_copy_that_comes_after_the_end_is_found_by_the_next_cycle_and_taken_back() {
+    let every = Duration::minutes(5);
+    let config = Config { reconcile_every: Some(every), ..Config::default() };
+    let mut lab = Lab::with(Setting { retracts: true, config, ..Setting::identity(Identity::LookupOnly) });
+    let toy = lab.toy("1", 1, "erp");
+    lab.close(&toy, MINUTE);
+    lab.run_for(Duration::minutes(33));
+    assert!(!lab.load(&toy).timers.is_empty(), "it is still asked about");
+    lab.crash();
+    let copy = Applied { key: "late".into(), ..lab.place("erp").applied[0].clone() };
+    lab.place("erp").applied.push(copy);
+    lab.run_for(every);
+    assert_eq!((lab.applied("erp"), lab.place("erp").taken_back), (1, 1));
+    assert_eq!(lab.classes(&toy), Vec::<String>::new());
+    lab.run_for(Duration::minutes(40));
+    assert!(lab.load(&toy).timers.is_empty(), "nothing can come any more");
+    let asked = lab.probes("erp").len();
+    lab.run_for(Duration::hours(2));
+    assert_eq!(lab.probes("erp").len(), asked);
 }
 
 #[test]

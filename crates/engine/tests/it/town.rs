@@ -56,6 +56,8 @@ pub struct Arrival {
     pub until: Timestamp,
     pub system: SystemName,
     pub probe: bool,
+    /// It takes a copy back.
+    pub retract: bool,
     pub key: String,
     pub reference: String,
     pub args: String,
@@ -64,6 +66,7 @@ pub struct Arrival {
 pub struct Place {
     pub identity: Identity,
     pub applied: Vec<Applied>,
+    pub taken_back: usize,
     /// What it does next; then `always`.
     pub script: VecDeque<Act>,
     pub always: Act,
@@ -87,6 +90,15 @@ impl Town {
         Self { places: BTreeMap::new(), arrivals: Vec::new(), broken: Vec::new(), store }
     }
 
+    /// Nothing may be taken back before somebody could read that it is there twice.
+    fn check_on_record(&mut self, reference: &str) {
+        let number = reference.split('#').next().unwrap_or_default();
+        let loaded = at_once(self.store.load(&ProcessKey::new("toy", number))).expect("the memory store answers");
+        if !loaded.is_some_and(|l| l.exceptions.iter().any(|(_, e)| &*e.class == "applied_twice")) {
+            self.broken.push(format!("a copy of {reference} was taken back, and nobody knew of it"));
+        }
+    }
+
     /// Nobody may hear of an effect that is not on disk, open, under this very key.
     fn check_intent(&mut self, key: &str, reference: &str) {
         let number = reference.split('#').next().unwrap_or_default();
@@ -104,9 +116,11 @@ impl Network for Town {
     fn send(&mut self, system: &SystemName, request: &Request, now: Timestamp) -> (Result<Response, TransportError>, Duration) {
         let header = |name: &str| request.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()).unwrap_or_default();
         let (key, reference) = (header("x-key"), header("x-ref"));
-        let probe = request.method == Method::Get;
-        if !probe {
-            self.check_intent(&key, &reference);
+        let (probe, retract) = (request.method == Method::Get, request.method == Method::Delete);
+        match retract {
+            true => self.check_on_record(&reference),
+            false if !probe => self.check_intent(&key, &reference),
+            false => {}
         }
         let place = self.places.get_mut(system).expect("tests build their systems");
         let act = if probe { Act::Apply } else { place.script.pop_front().unwrap_or(place.always) };
@@ -116,15 +130,25 @@ impl Network for Town {
             until: now + takes,
             system: system.clone(),
             probe,
+            retract,
             key: key.clone(),
             reference: reference.clone(),
             args: header("x-args"),
         });
         let name = format!("{reference} {}", header("x-operation"));
         if probe {
-            let found = place.applied.iter().filter(|a| a.reference == name && a.visible_at <= now).count();
-            let status = place.look_up.unwrap_or(if found > 0 { 200 } else { 404 });
-            return (Ok(Response::new(status, found.to_string().into_bytes())), takes);
+            let visible = place.applied.iter().filter(|a| a.reference == name && a.visible_at <= now);
+            let found: Vec<&str> = visible.map(|a| a.key.as_str()).collect();
+            let status = place.look_up.unwrap_or(if found.is_empty() { 404 } else { 200 });
+            return (Ok(Response::new(status, found.join(" ").into_bytes())), takes);
+        }
+        if retract {
+            let copies = place.applied.len();
+            if act == Act::Apply {
+                place.applied.retain(|a| a.reference != name || a.key != key);
+            }
+            place.taken_back += copies - place.applied.len();
+            return (Ok(Response::new(if act == Act::Apply { 200 } else { 409 }, Vec::new())), takes);
         }
         let mut apply = || {
             let again = match place.identity {
@@ -211,14 +235,26 @@ impl Connector for Plain {
             None => NextProbe::Send(request(Method::Get, call, prepared)),
             Some(Exchange { answer: Ok(answer), .. }) if answer.status == 200 => {
                 let outcome = named(call, Outcome::done(Value::Null));
-                let once = matches!(&answer.body[..], b"0" | b"1");
-                NextProbe::End(if once { Probe::Complete(outcome) } else { Probe::Several(outcome) })
+                let body = String::from_utf8_lossy(&answer.body);
+                // Of several the one of the present generation is ours.
+                let copies: Vec<String> = body.split(' ').filter(|key| *key != &*call.key).map(str::to_owned).collect();
+                let once = body.split(' ').count() == 1;
+                NextProbe::End(if once { Probe::Complete(outcome) } else { Probe::Several { outcome, copies } })
             }
             Some(Exchange { answer: Ok(answer), .. }) if answer.status == 404 => NextProbe::End(Probe::Absent),
             Some(Exchange { answer: Ok(answer), .. }) => {
                 NextProbe::End(Probe::Unclear(classify::answered(answer, Nature::Read, Credentials::Fixed)))
             }
             Some(Exchange { answer: Err(error), .. }) => NextProbe::End(Probe::Unclear(classify::broken(error, Nature::Read))),
+        }
+    }
+
+    fn retract(&self, call: &Call, copies: &[String], exchanges: &[Exchange]) -> Next {
+        match (exchanges.last().map(|exchange| &exchange.answer), copies.get(exchanges.len())) {
+            (Some(Ok(answer)), _) if answer.status != 200 => Next::End(Outcome::refused("kept", "")),
+            (Some(Err(error)), _) => Next::End(classify::broken(error, Nature::Change)),
+            (_, Some(copy)) => Next::Send(request(Method::Delete, call, copy.as_bytes())),
+            (_, None) => Next::End(Outcome::done(Value::Null)),
         }
     }
 

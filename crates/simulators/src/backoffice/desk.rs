@@ -1,6 +1,6 @@
 //! What the seven roles share: the front desk. Keys, references, errors, addresses, amounts and the event list.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
@@ -62,7 +62,9 @@ impl Refusal {
 
 /// The desk of one system.
 pub struct Desk {
-    pub identity: Identity,
+    identity: Identity,
+    /// Where it is another one: by collection.
+    identities: BTreeMap<String, Identity>,
     api_key: String,
     /// Per collection and reference: the ids of the records made under it, more than one only without uniqueness.
     references: HashMap<(&'static str, String), Vec<String>>,
@@ -75,9 +77,10 @@ pub struct Desk {
 }
 
 impl Desk {
-    pub fn new(system: &'static str, identity: Identity, api_key: String) -> Self {
+    pub fn new(system: &'static str, identity: Identity, identities: BTreeMap<String, Identity>, api_key: String) -> Self {
         Desk {
             identity,
+            identities,
             api_key,
             references: HashMap::new(),
             nested: HashMap::new(),
@@ -105,8 +108,9 @@ impl Desk {
 
     /// Refuses a reference that is already used, where references are unique.
     pub fn unused(&self, collection: &'static str, reference: &str) -> Result<(), Refusal> {
+        let identity = self.identities.get(collection).copied().unwrap_or(self.identity);
         match self.ids(collection, reference).first() {
-            Some(id) if self.identity == Identity::UniqueReference => Err(Refusal::new(
+            Some(id) if identity == Identity::UniqueReference => Err(Refusal::new(
                 409,
                 "duplicate_reference",
                 format!("external_reference '{reference}' exists already in {collection}"),
@@ -121,8 +125,9 @@ impl Desk {
         self.references.get(&(collection, reference.to_owned())).map_or(&[], Vec::as_slice)
     }
 
-    pub fn copies(&self) -> usize {
-        self.references.values().filter(|ids| ids.len() > 1).count()
+    /// The records of a collection that share their reference, by reference.
+    pub fn repeated(&self, collection: &'static str) -> impl Iterator<Item = &[String]> {
+        self.references.iter().filter(move |((c, _), ids)| *c == collection && ids.len() > 1).map(|(_, ids)| ids.as_slice())
     }
 
     pub fn note(&mut self, collection: &'static str, reference: &str, id: &str) {

@@ -115,6 +115,11 @@ fn nested(kind: &str) -> Option<(&'static str, &'static str, &'static str)> {
 }
 
 impl Erp {
+    /// Whether an order is there and not cancelled.
+    pub fn stands(&self, id: &str) -> bool {
+        self.by_id.get(id).is_some_and(|at| self.orders[*at].state() != "cancelled")
+    }
+
     fn order(&self, id: &str) -> Result<&SalesOrder, Refusal> {
         self.by_id.get(id).map(|i| &self.orders[*i]).ok_or_else(|| Refusal::not_found("sales order of that id"))
     }

@@ -15,6 +15,8 @@ pub mod warehouse;
 mod tests;
 
 pub use desk::Identity;
+use std::collections::BTreeMap;
+
 use desk::{Answer, Desk, Refusal};
 
 use crate::http::{Call, Response};
@@ -40,6 +42,15 @@ pub trait Role: Send {
     }
 }
 
+impl BackOffice<erp::Erp> {
+    /// References under which there is more than one sales order, and those of them under which more than one stands.
+    pub fn copies(&self) -> (usize, usize) {
+        let repeated: Vec<_> = self.desk.repeated("sales-orders").collect();
+        let standing = repeated.iter().filter(|ids| ids.iter().filter(|id| self.role.stands(id)).count() > 1);
+        (repeated.len(), standing.count())
+    }
+}
+
 /// A role behind its desk.
 pub struct BackOffice<R> {
     pub role: R,
@@ -47,13 +58,15 @@ pub struct BackOffice<R> {
 }
 
 impl<R: Role> BackOffice<R> {
-    pub fn new(system: &'static str, identity: Identity, api_key: String, role: R) -> Self {
-        BackOffice { role, desk: Desk::new(system, identity, api_key) }
-    }
-
-    /// References under which there is more than one record: what was applied again where repeats are not refused.
-    pub fn copies(&self) -> usize {
-        self.desk.copies()
+    /// `identities`: where a collection's mode is not that of the system.
+    pub fn new(
+        system: &'static str,
+        identity: Identity,
+        identities: BTreeMap<String, Identity>,
+        api_key: String,
+        role: R,
+    ) -> Self {
+        BackOffice { role, desk: Desk::new(system, identity, identities, api_key) }
     }
 
     fn answer(&mut self, call: &Call, context: &mut Context) -> Answer {

@@ -3,7 +3,7 @@
 use super::{
     moment::AIMS,
     report::{Blow, Copies, Pauses, Report, Times},
-    site::{NODES, RECONCILED_EVERY, Site, TAKES_REPEATS},
+    site::{NODES, RECONCILED_EVERY, REPEATED, Site, TAKES_REPEATS},
     way::Cut,
     witness::Witness,
 };
@@ -22,6 +22,9 @@ const AWAY: Duration = Duration::seconds(3);
 /// The landscape's.
 const LEASE: Duration = Duration::seconds(1);
 /// A cycle of reconciliation, and before it the time until *absent* would say anything: the call's timeout and the settling time.
+/// Processes of which the journal says that a system has something of theirs more than once.
+const PARKED_COPIES: &str =
+    "SELECT count(DISTINCT process_no) FROM crossdock.journal WHERE convert_from(record, 'UTF8') LIKE '%\"applied_twice\"%'";
 const FOUND_WITHIN: Duration = Duration(RECONCILED_EVERY.0 + 11_000 + 5_000);
 const LOOK: Duration = Duration::millis(500);
 /// How long a trap waits for a call. Gift cards are the rarest.
@@ -72,7 +75,7 @@ pub(super) async fn leg(setting: &Setting) -> Result<Report, String> {
     let (key, bound) = site.prepare().await?;
     let (mut config, hub) = (Shop::config(), format!("http://{}", site.balancer.address));
     if setting.lookup_only {
-        config.identity.insert(TAKES_REPEATS.into(), Identity::LookupOnly);
+        config.identity.insert(REPEATED.into(), Identity::LookupOnly);
     }
     let shop = Shop::with(World::new(setting.seed, config.clone()), &config, site.systems, hub, key).await?;
     let mut course = Course {
@@ -120,7 +123,7 @@ fn drawn(rng: &mut Rng, of: usize) -> usize {
 /// What a pause comes before: every other time a call to the system that would take it twice.
 fn aim(rng: &mut Rng) -> (&'static str, &'static str) {
     let any = AIMS[drawn(rng, AIMS.len())];
-    if drawn(rng, 2) == 0 { AIMS.into_iter().find(|(system, _)| *system == TAKES_REPEATS).unwrap_or(any) } else { any }
+    if drawn(rng, 2) == 0 { (TAKES_REPEATS, "POST /sales-orders ") } else { any }
 }
 
 impl Course<'_> {
@@ -282,14 +285,14 @@ impl Course<'_> {
         Ok(report.with_verdict())
     }
 
-    /// Waits until the hub has found what was applied twice where repeats are not refused, for as long as it may take.
+    /// Waits until the hub has found and cancelled what was applied twice where repeats are not refused, for as long as it may take.
     async fn copies(&self) -> Result<Copies, String> {
         let watch = Stopwatch::start();
-        let left = self.shop.systems.world().notification.service.copies() as u64;
         loop {
-            let found = self.site.number("SELECT count(*) FROM crossdock.exception WHERE class = 'applied_twice'").await?;
-            if found >= left || watch.elapsed() > FOUND_WITHIN {
-                return Ok(Copies { left, found });
+            let (left, standing) = self.shop.systems.world().erp.service.copies();
+            let found = self.site.number(PARKED_COPIES).await?;
+            if (standing == 0 && found >= left as u64) || watch.elapsed() > FOUND_WITHIN {
+                return Ok(Copies { left: left as u64, found, standing: standing as u64 });
             }
             clock::pause(LOOK).await;
         }

@@ -107,8 +107,10 @@ fn add<K: Ord, V: Default>(to: &mut BTreeMap<K, V>, more: BTreeMap<K, V>, join: 
 pub struct Copies {
     /// By the system.
     pub left: u64,
-    /// By the hub, within a cycle of reconciliation: parked, for a person to cancel.
+    /// By the hub, within a cycle of reconciliation, and parked.
     pub found: u64,
+    /// By the system, not cancelled in the end.
+    pub standing: u64,
 }
 
 /// Of one leg or of several.
@@ -186,6 +188,7 @@ impl Report {
         self.started_again += leg.started_again;
         self.copies.left += leg.copies.left;
         self.copies.found += leg.copies.found;
+        self.copies.standing += leg.copies.standing;
         self.orders += leg.orders;
         self.seconds += leg.seconds;
         self.settling_s += leg.settling_s;
@@ -230,6 +233,8 @@ impl Report {
             "no call was late, so the pauses prove nothing"
         } else if self.copies.found < self.copies.left {
             "a copy was not found"
+        } else if self.copies.standing > 0 {
+            "a copy was not cancelled"
         } else {
             "good"
         }
@@ -247,8 +252,8 @@ impl fmt::Display for Report {
         writeln!(f, "  {}", kinds.join(", "))?;
         writeln!(f, "cuts: {}", self.cuts)?;
         write!(f, "{}", self.pauses)?;
-        let Copies { left, found } = self.copies;
-        writeln!(f, "applied twice where repeats are not refused: {left}, of which the hub found and parked {found}")?;
+        let Copies { left, found, standing } = self.copies;
+        writeln!(f, "applied twice where repeats are not refused: {left}; found and parked {found}, not cancelled {standing}")?;
         for (after, times) in &self.rebalanced {
             let (mean, Times { count, most_ms, late, .. }) = (times.mean_ms(), times);
             writeln!(f, "evenly spread after {after:<8}{mean:>6} ms on average, {most_ms} at most, of {count}; late {late}")?;

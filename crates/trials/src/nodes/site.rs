@@ -288,8 +288,10 @@ impl Site {
     }
 }
 
-/// The system that cannot refuse a repeat, if there is to be one: it takes every message, and only shows that it has two of them.
-pub(super) const TAKES_REPEATS: &str = "notification";
+/// The system that cannot refuse a repeat, if there is to be one: it takes every order, and only shows that it has two of them.
+pub(super) const TAKES_REPEATS: &str = "erp";
+/// What of it.
+pub(super) const REPEATED: &str = "erp/sales-orders";
 /// How often the systems are asked whether they have what they should have.
 pub(super) const RECONCILED_EVERY: Duration = Duration::seconds(15);
 
@@ -310,13 +312,29 @@ fn landscape(folder: &Path, lookup_only: bool) -> std::io::Result<()> {
         return Ok(());
     }
     let system = to.join(format!("systems/{TAKES_REPEATS}.yaml"));
-    let one = "          - when: .status == 200\n            verdict: complete\n";
-    let several = "          - when: .status == 200 and (.body.data | length) > 1\n            verdict: several\n";
-    let text = fs::read_to_string(&system)?
-        .replace("identity: unique_reference", "identity: lookup_only")
-        .replace(one, &format!("{several}{one}"));
-    fs::write(system, text)
+    let text = fs::read_to_string(&system)?;
+    let (before, after) = text.split_once(FOUND).ok_or_else(|| std::io::Error::other("the ERP's probe is not as it was"))?;
+    fs::write(system, format!("{before}{FOUND_TWICE}{FOUND}{TAKEN_BACK}{after}"))
 }
+
+/// Where the demo's ERP says that an order is there.
+const FOUND: &str = "          - when: .status == 200
+            verdict: complete
+";
+const FOUND_TWICE: &str = "          - when: .status == 200 and (.body.data | length) > 1
+            verdict: several
+            records: '[ .body.data[] | { id, gone: (.state == \"cancelled\") } ]'
+";
+const TAKEN_BACK: &str = "      identity: lookup_only
+      retract:
+        method: POST
+        path: /sales-orders/{.copy}/cancellations
+        body:
+          external_reference: .reference + \"/copy/\" + .copy
+        outcomes:
+          - when: .status == 409 and (.body.error.code == \"already_cancelled\" or .body.error.code == \"duplicate_reference\")
+            class: done
+";
 
 /// Puts a simulator's secrets into files: as they stand, they may only be sent to the loopback, and a node may be elsewhere.
 fn keep_secrets(system: &Path, folder: &Path) -> std::io::Result<()> {

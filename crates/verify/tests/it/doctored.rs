@@ -3,7 +3,7 @@
 use crate::town::{CANCELLED, CLOSED, REVIEWED, Town, YEN, count_events, dec};
 use crossdock_canonical::{Operation, Timestamp};
 use crossdock_store::{AuditVerdict, EffectState, ExceptionRow};
-use crossdock_verify::{Invariant, Ledgers, Verdict, verify};
+use crossdock_verify::{Invariant, Ledgers, Row, Verdict, verify};
 use rust_decimal::Decimal;
 
 /// What is done to the town, and which invariants must say so.
@@ -323,6 +323,38 @@ fn a_copy_is_let_pass_where_repeats_cannot_be_refused_and_the_hub_has_found_it()
     process.exceptions.push(("effect/1".into(), exception));
     assert_eq!(check(&town).word(), "clean");
     assert_eq!(town.verify().violated().collect::<Vec<_>>(), [I7], "another system would have refused it");
+}
+
+#[test]
+fn a_second_erp_order_counts_until_it_is_cancelled_whole_as_the_copy_that_it_is() {
+    let with = |cancelled: &dyn Fn(&Row) -> Option<Row>| {
+        let mut town = Town::new();
+        let lines: Vec<Row> = town.rows("erp", YEN, "sales_order.line").map(|line| line.clone()).collect();
+        town.copy("erp", YEN, "sales_order.create", |row| row.reference = "SO-9".into());
+        let ledger = town.ledgers.get_mut("erp").expect("there is an ERP");
+        ledger.extend(lines.iter().map(|line| Row { reference: "SO-9".into(), ..line.clone() }));
+        ledger.extend(lines.iter().filter_map(cancelled));
+        town
+    };
+    let cancelled = |line: &Row| Row {
+        operation: "sales_order.cancel.line".into(),
+        reference: "SC-9".into(),
+        parent: "SO-9".into(),
+        ..line.clone()
+    };
+    let options = crossdock_verify::Options { take_repeats: ["erp".to_owned()].into(), ..Town::new().options() };
+    let violated = |town: &Town| {
+        let report = verify(&town.ledgers(), Some(&town.hub), Some(&count_events), &options);
+        report.violated().collect::<Vec<_>>()
+    };
+    let back = with(&|line| Some(cancelled(line)));
+    assert_eq!(violated(&back), []);
+    assert!(back.verify().violated().any(|found| found == I2), "another ERP would have refused it");
+    assert!(violated(&with(&|_| None)).contains(&I2), "it stands");
+    let half = with(&|line| Some(Row { quantity: dec("0.5"), ..cancelled(line) }));
+    assert!(violated(&half).contains(&I2), "some of it stands");
+    let by_somebody = with(&|line| Some(Row { key: "another".into(), ..cancelled(line) }));
+    assert!(violated(&by_somebody).contains(&I2), "nobody knew that it was a copy");
 }
 
 #[test]

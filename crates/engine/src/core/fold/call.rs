@@ -38,17 +38,30 @@ impl Core {
         out: &mut Vec<Output>,
     ) -> Option<Draft> {
         let audit = lane.audits.remove(&no);
+        let copies = lane.copies.remove(&no);
         let memory = self.memory(lane);
         let due = |effect: &EffectRow| effect.state.is_open() && effect.due.is_some_and(|due| due <= now);
-        let effect = memory.effect(no).filter(|effect| due(effect) || (audit && effect.state == EffectState::Done));
+        let effect =
+            memory.effect(no).filter(|effect| due(effect) || (effect.state == EffectState::Done && (audit || copies.is_some())));
         let Some(effect) = effect.filter(|_| !lane.in_flight.contains_key(&no)).cloned() else {
             self.dispatcher.release(system, now);
             return None;
         };
         let go = match self.how_to_call(process, memory, &effect, now) {
+            // Nothing is taken back that is not on record as one too many.
+            Go::Call(JobKind::Audit) if let Some(copies) = copies => {
+                if outcome::is_applied_twice(memory, no) {
+                    Go::Call(JobKind::Retract(copies))
+                } else {
+                    Go::Nothing
+                }
+            }
             // Asked without what was asked for, a system would tell of something else.
             Go::Call(JobKind::Probe) if self.args_of(process, memory, &effect).is_none() => Go::Park,
-            Go::Call(JobKind::Audit) if self.args_of(process, memory, &effect).is_none() => Go::Nothing,
+            // But a copy is a copy, see `audit_ended`.
+            Go::Call(JobKind::Audit) if self.args_of(process, memory, &effect).is_none() && !self.takes_copies(&effect) => {
+                Go::Nothing
+            }
             go => go,
         };
         let kind = match go {
@@ -85,6 +98,10 @@ impl Core {
         }
         lane.in_flight.insert(no, system.clone());
         let memory = self.memory(lane);
+        if let JobKind::Retract(_) = kind {
+            self.send_now(process, memory, &effect, kind, Arc::from([]), out);
+            return None;
+        }
         match (memory.requests.get(&no).cloned(), effect.request) {
             (Some(bytes), _) => self.send_now(process, memory, &effect, kind, bytes, out),
             (None, Some(hash)) => {
@@ -167,7 +184,7 @@ impl Core {
     }
 
     /// What the flow asked for. After a reload it is asked again: `decide` names an effect as long as it matters.
-    fn args_of(&self, process: &ProcessKey, memory: &Memory, effect: &EffectRow) -> Option<Value> {
+    pub(super) fn args_of(&self, process: &ProcessKey, memory: &Memory, effect: &EffectRow) -> Option<Value> {
         let known = memory.args.get(&effect.no).cloned();
         known.or_else(|| self.asked_for(process, memory, effect, effect.made_at).map(|effect| effect.args))
     }
@@ -200,12 +217,13 @@ impl Core {
         prepared: Arc<[u8]>,
         out: &mut Vec<Output>,
     ) {
-        match kind {
+        match &kind {
             JobKind::Attempt => {
                 self.stats.sent += 1;
                 self.stats.retries += u64::from(effect.attempts > 0);
             }
             JobKind::Probe | JobKind::Audit => self.stats.probes += 1,
+            JobKind::Retract(_) => self.stats.retracted += 1,
         }
         let call = self.call_of(
             process,

@@ -23,6 +23,15 @@ use crossdock_connect::{Capability, Identity, Probe};
 use crossdock_flows::Input as FlowInput;
 use crossdock_store::{EffectRow, EffectState, IdentityRow, Payload, PayloadHash, ProcessKey};
 
+/// The class of the exception of what a system has more than once.
+const APPLIED_TWICE: &str = "applied_twice";
+
+/// Whether it is on record that a system has an effect more than once.
+pub(super) fn is_applied_twice(memory: &Memory, no: u32) -> bool {
+    let name = plan::effect_exception(no);
+    memory.exceptions.iter().any(|(n, row)| **n == *name && &*row.class == APPLIED_TWICE)
+}
+
 /// What `last` says of an effect that a probe found in part.
 pub(super) const IN_PART: &str = "probe partial";
 
@@ -131,7 +140,7 @@ impl Core {
         let absent = Outcome::new(OutcomeClass::Retry, "absent", "");
         let (found, outcome) = match probe {
             Probe::Complete(outcome) => ("complete", outcome),
-            Probe::Several(outcome) => ("several", outcome),
+            Probe::Several { outcome, .. } => ("several", outcome),
             Probe::MovedOn(outcome) => ("moved_on", outcome),
             Probe::Absent => ("absent", &absent),
             Probe::Partial(outcome) => ("partial", outcome),
@@ -140,9 +149,9 @@ impl Core {
         let attempt = Attempt { outcome, probe: found, ended };
         match probe {
             Probe::Complete(_) | Probe::MovedOn(_) => return self.conclude(process, lane, effect, outcome, Some(&attempt), now),
-            Probe::Several(_) => {
+            Probe::Several { copies, .. } => {
                 let mut draft = self.conclude(process, lane, effect, outcome, Some(&attempt), now)?;
-                self.applied_twice(effect, &mut draft, now);
+                self.applied_twice(process, lane, effect, copies, &mut draft, now);
                 return Some(draft);
             }
             Probe::Absent | Probe::Partial(_) | Probe::Unclear(_) => {}
@@ -176,7 +185,7 @@ impl Core {
                 row.state = EffectState::Pending;
                 row.due = Some(now);
             }
-            Probe::Unclear(_) | Probe::Complete(_) | Probe::Several(_) | Probe::MovedOn(_) => {
+            Probe::Unclear(_) | Probe::Complete(_) | Probe::Several { .. } | Probe::MovedOn(_) => {
                 row.state = EffectState::Unknown;
                 if self.gives_up(effect, now) {
                     row.state = EffectState::Parked;
@@ -217,17 +226,119 @@ impl Core {
     ) -> Option<Draft> {
         let vanished = Outcome::new(OutcomeClass::Reversed, "vanished", "the system no longer knows it");
         let outcome = match probe {
+            Probe::Several { outcome, copies } => return self.found_twice(process, lane, effect, (outcome, copies), ended, now),
+            Probe::Complete(outcome) if is_applied_twice(self.memory(lane), effect.no) => {
+                return Some(self.found_once(process, lane, effect, outcome, ended, now));
+            }
+            // It was asked after for copies only: of an order that has ended the flow may not know any more what was asked for.
+            _ if !effect.operation.leaves_a_record() => return None,
+            _ if self.args_of(process, self.memory(lane), effect).is_none() => return None,
             Probe::Absent => &vanished,
             Probe::MovedOn(outcome) if outcome.class == OutcomeClass::Reversed => outcome,
-            Probe::Several(outcome) => return self.found_twice(process, lane, effect, outcome, ended, now),
             Probe::Complete(_) | Probe::MovedOn(_) | Probe::Partial(_) | Probe::Unclear(_) => return None,
         };
         let attempt = Attempt { outcome, probe: "audit", ended };
         self.conclude(process, lane, effect, outcome, Some(&attempt), now)
     }
 
-    /// Reconciliation found a copy of what is done. It is told once, until a person has seen to it.
+    /// Reconciliation found a copy of what is done. It is told once, and each time the copies are taken back, if their system lets it.
     fn found_twice(
+        &mut self,
+        process: &ProcessKey,
+        lane: &mut Lane,
+        effect: &EffectRow,
+        (outcome, copies): (&Outcome, &[String]),
+        ended: &Ended,
+        now: Timestamp,
+    ) -> Option<Draft> {
+        let memory = self.memory(lane);
+        if is_applied_twice(memory, effect.no) {
+            self.take_back(process, lane, effect, copies, now);
+            return None;
+        }
+        let mut draft = self.draft_of_end(process, memory, effect, format!("audit {} several", effect.step), now);
+        if draft.stands(memory, &plan::effect_exception(effect.no)) {
+            return None;
+        }
+        self.applied_twice(process, lane, effect, copies, &mut draft, now);
+        self.finish(effect, Some(&Attempt { outcome, probe: "several", ended }), &mut draft);
+        Some(draft)
+    }
+
+    /// The flow goes on with one of them. The others are taken back when this is on disk, or left to a person.
+    fn applied_twice(
+        &mut self,
+        process: &ProcessKey,
+        lane: &mut Lane,
+        effect: &EffectRow,
+        copies: &[String],
+        draft: &mut Draft,
+        now: Timestamp,
+    ) {
+        self.stats.parked += 1;
+        let cause = format!("{} has {} more than once under our reference", effect.system, effect.step);
+        let suggestion = if self.take_back(process, lane, effect, copies, now) {
+            "nothing yet: the hub is cancelling the copies and closes this when they are gone"
+        } else {
+            "cancel the copies in the system, then skip with a reason"
+        };
+        draft.park(effect, APPLIED_TWICE, cause, suggestion, now);
+    }
+
+    /// Has copies taken back when their effect gets a slot, once each time that reconciliation comes by.
+    fn take_back(
+        &mut self,
+        process: &ProcessKey,
+        lane: &mut Lane,
+        effect: &EffectRow,
+        copies: &[String],
+        now: Timestamp,
+    ) -> bool {
+        let can = !copies.is_empty() && self.capability(effect).is_some_and(|c| c.retracts);
+        if can && lane.retracted.insert(effect.no) {
+            lane.copies.insert(effect.no, copies.into());
+            self.dispatcher.offer(&effect.system, process, effect.no, super::super::dispatch::AUDIT, now, now);
+        }
+        can
+    }
+
+    /// The system has taken copies back, or has not. It is asked at once whether they are gone.
+    pub(super) fn retract_ended(
+        &mut self,
+        process: &ProcessKey,
+        lane: &mut Lane,
+        effect: &EffectRow,
+        outcome: &Outcome,
+        ended: &Ended,
+        now: Timestamp,
+    ) -> Option<Draft> {
+        let memory = self.memory(lane);
+        let action = format!("retract copies of {} {}", effect.step, outcome.class.as_str());
+        let mut draft = self.draft_of_end(process, memory, effect, action, now);
+        if outcome.class == OutcomeClass::Refused && is_applied_twice(memory, effect.no) {
+            let cause =
+                format!("{} has {} more than once and does not cancel the copies: {}", effect.system, effect.step, outcome.code);
+            draft.park(effect, APPLIED_TWICE, cause, "cancel the copies in the system, then skip with a reason", now);
+        }
+        self.finish(effect, Some(&Attempt { outcome, probe: "retract", ended }), &mut draft);
+        if outcome.class == OutcomeClass::Done {
+            let settling = self.capability(effect).map_or(0, |c| c.settling_ms);
+            if self.dispatcher.offer(
+                &effect.system,
+                process,
+                effect.no,
+                super::super::dispatch::AUDIT,
+                now + Duration(settling),
+                now,
+            ) {
+                lane.audits.insert(effect.no);
+            }
+        }
+        Some(draft)
+    }
+
+    /// What was there more than once is there once: the copies are gone, whoever has cancelled them.
+    fn found_once(
         &mut self,
         process: &ProcessKey,
         lane: &Lane,
@@ -235,23 +346,23 @@ impl Core {
         outcome: &Outcome,
         ended: &Ended,
         now: Timestamp,
-    ) -> Option<Draft> {
+    ) -> Draft {
         let memory = self.memory(lane);
-        let action = format!("audit {} several", effect.step);
-        let mut draft = self.draft(process, memory, &format!("system:{}", effect.system).into(), action, now);
-        if draft.stands(memory, &plan::effect_exception(effect.no)) {
-            return None;
-        }
-        self.applied_twice(effect, &mut draft, now);
-        self.finish(effect, Some(&Attempt { outcome, probe: "several", ended }), &mut draft);
-        Some(draft)
+        let mut draft = self.draft_of_end(process, memory, effect, format!("audit {} complete", effect.step), now);
+        draft.close_exception(memory, &plan::effect_exception(effect.no));
+        self.finish(effect, Some(&Attempt { outcome, probe: "audit", ended }), &mut draft);
+        draft
     }
 
-    /// The flow goes on with one of them; the others are a person's.
-    fn applied_twice(&mut self, effect: &EffectRow, draft: &mut Draft, now: Timestamp) {
-        self.stats.parked += 1;
-        let cause = format!("{} has {} more than once under our reference", effect.system, effect.step);
-        draft.park(effect, "applied_twice", cause, "cancel the copies in the system, then skip with a reason", now);
+    fn draft_of_end(
+        &mut self,
+        process: &ProcessKey,
+        memory: &Memory,
+        effect: &EffectRow,
+        action: String,
+        now: Timestamp,
+    ) -> Draft {
+        self.draft(process, memory, &format!("system:{}", effect.system).into(), action, now)
     }
 
     fn try_again(&mut self, row: &mut EffectRow, outcome: &Outcome, draft: &mut Draft, now: Timestamp) {
@@ -305,6 +416,11 @@ impl Core {
         self.wiring.systems.get(&effect.system)?.connector.capability(effect.operation)
     }
 
+    /// Whether its system would take it twice, and shows that it has.
+    pub(super) fn takes_copies(&self, effect: &EffectRow) -> bool {
+        self.capability(effect).is_some_and(|c| c.probes && c.identity == Identity::LookupOnly)
+    }
+
     /// Writes the record, with the answer archived.
     fn finish(&self, effect: &EffectRow, attempt: Option<&Attempt<'_>>, draft: &mut Draft) {
         let response =
@@ -343,10 +459,10 @@ impl Core {
                 self.dispatcher.answered(&ended.system, Answered::Nothing, ended.took, "", now);
                 return;
             }
-            End::Attempt(outcome) => outcome.clone(),
+            End::Attempt(outcome) | End::Retract(outcome) => outcome.clone(),
             End::Probe(probe) | End::Audit(probe) => match probe {
                 Probe::Complete(outcome)
-                | Probe::Several(outcome)
+                | Probe::Several { outcome, .. }
                 | Probe::MovedOn(outcome)
                 | Probe::Partial(outcome)
                 | Probe::Unclear(outcome) => outcome.clone(),

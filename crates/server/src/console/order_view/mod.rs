@@ -296,6 +296,8 @@ pub fn lanes(all: &[Told<'_>], now: Timestamp) -> Lanes {
 fn label(end: &Ended, effect: &EffectRow) -> String {
     match (end.probe.as_str(), end.class.as_str()) {
         ("complete", _) => "found".into(),
+        ("retract", "done") => "copies cancelled".into(),
+        ("retract", _) => "copies not cancelled".into(),
         ("", "done" | "accepted") => words::operation(effect.operation.as_str()),
         ("", "unknown") => "no answer".into(),
         ("", _) => end.code.replace('_', " "),

@@ -19,7 +19,13 @@ pub fn cargo() -> String {
 /// Runs `cargo ARGUMENTS` from the root and fails when it does.
 pub fn run_cargo(arguments: &[&str]) -> Result<(), String> {
     println!("$ cargo {}", arguments.join(" "));
-    finish(Command::new(cargo()).args(arguments).current_dir(root()), &format!("cargo {}", arguments.join(" ")))
+    let mut command = Command::new(cargo());
+    // What cargo told us of our own package is news to some build scripts: all that depends on them would be built again.
+    let ours = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(ours)) {
+        command.env_remove(name);
+    }
+    finish(command.args(arguments).current_dir(root()), &format!("cargo {}", arguments.join(" ")))
 }
 
 /// Runs any program from the root and fails when it does.

@@ -4,6 +4,7 @@
 //! pass; then each bug is planted alone, its test must fail, and the file is restored. A bug that does not compile is not caught,
 //! and one whose text is no longer found exactly once is stale: both are failures of this list, not of the hub.
 
+use crate::program;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
@@ -207,7 +208,7 @@ impl Copy {
     }
 
     fn test(&self, package: &str, target: &str, tests: &[&str]) -> Result<Ran, String> {
-        let mut command = Command::new(std::env::var_os("CARGO").as_deref().unwrap_or(OsStr::new("cargo")));
+        let mut command = program::cargo();
         command.current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target).env("RUST_BACKTRACE", "0");
         command.args(["test", "--quiet", "--package", package]);
         match target {
@@ -221,6 +222,7 @@ impl Copy {
         }
         let mut command = Command::new("timeout");
         command.current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target).env("RUST_BACKTRACE", "0");
+        program::forget_our_package(&mut command);
         command.arg("300").arg(std::env::var_os("CARGO").as_deref().unwrap_or(OsStr::new("cargo")));
         command.args(["test", "--package", package]);
         match target {

@@ -25,6 +25,7 @@ pub mod kill;
 pub mod moving;
 pub mod nodes;
 mod outcome;
+mod program;
 pub mod restore;
 pub mod scene;
 mod shim;

@@ -27,7 +27,7 @@ mod witness;
 
 pub use report::{Blow, Report};
 
-use crate::outcome;
+use crate::{outcome, program};
 use course::{Fate, Setting};
 use std::{
     fs,
@@ -85,6 +85,8 @@ pub fn run(args: &Args) -> ExitCode {
 
 /// Leg after leg, each with systems, a database and nodes of its own, and judged by itself.
 async fn campaign(args: &Args, apart: &Result<(), String>) -> Result<Report, String> {
+    // Once: a leg is of the same program as the one before.
+    let program = program::crossdock()?;
     let mut whole: Option<Report> = None;
     while let Some(fate) = next(args, whole.as_ref()) {
         let legs = whole.as_ref().map_or(0, |whole| whole.legs);
@@ -95,6 +97,7 @@ async fn campaign(args: &Args, apart: &Result<(), String>) -> Result<Report, Str
             rate: args.rate,
             keep: args.keep.as_ref().map(|folder| folder.join(format!("leg-{}", legs + 1))),
             lookup_only: args.lookup_only,
+            program: program.clone(),
             apart: apart.clone(),
         };
         let kept = args.resume.as_ref().map(|folder| folder.join(format!("leg-{}.json", legs + 1)));

@@ -1,6 +1,6 @@
 //! The hub as a child process: the shipped program on a copy of the demo's landscape, killed by number.
 
-use crate::{address, crash::Scratch};
+use crate::{address, crash::Scratch, program};
 use crossdock_canonical::Duration;
 use crossdock_engine::shell::clock::{self, Stopwatch};
 use crossdock_server::{
@@ -52,7 +52,7 @@ pub(crate) struct Hub {
 impl Ground {
     /// A folder with the landscape; `keep` names it and leaves it behind.
     pub fn new(keep: Option<&Path>) -> Result<Self, String> {
-        let program = program()?;
+        let program = program::crossdock()?;
         let (folder, scratch) = match keep {
             Some(folder) => {
                 fs::create_dir_all(folder).map_err(|e| format!("{} cannot be made: {e}", folder.display()))?;
@@ -200,30 +200,6 @@ impl Hub {
         }
         self.child.kill().await.map_err(|e| format!("the hub cannot be killed: {e}"))
     }
-}
-
-/// The program beside this one, brought up to date where cargo runs us.
-pub(crate) fn program() -> Result<PathBuf, String> {
-    let own = std::env::current_exe().map_err(|e| format!("where am I: {e}"))?;
-    let folder = own.parent().ok_or("this program has no folder")?;
-    // Tests are one folder deeper.
-    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
-    let program = folder.join("crossdock");
-    if let Some(cargo) = std::env::var_os("CARGO") {
-        let mut build = std::process::Command::new(cargo);
-        build.args(["build", "--quiet", "--package", "crossdock"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-        if let Some(target) = folder.parent() {
-            build.arg("--target-dir").arg(target);
-        }
-        if folder.ends_with("release") {
-            build.arg("--release");
-        }
-        let built = build.status().map_err(|e| format!("cargo does not start: {e}"))?;
-        if !built.success() {
-            return Err("the hub's program does not build".into());
-        }
-    }
-    if program.is_file() { Ok(program) } else { Err(format!("{} is missing: build it first", program.display())) }
 }
 
 /// Copies the demo's landscape, but for where the store is and how often open orders are looked after.

@@ -21,10 +21,10 @@ const REBALANCED_AT_ALL: Duration = Duration::seconds(30);
 const AWAY: Duration = Duration::seconds(3);
 /// The landscape's.
 const LEASE: Duration = Duration::seconds(1);
-/// A cycle of reconciliation, and before it the time until *absent* would say anything: the call's timeout and the settling time.
 /// Processes of which the journal says that a system has something of theirs more than once.
 const PARKED_COPIES: &str =
     "SELECT count(DISTINCT process_no) FROM crossdock.journal WHERE convert_from(record, 'UTF8') LIKE '%\"applied_twice\"%'";
+/// A cycle of reconciliation, and before it the time until *absent* would say anything: the call's timeout and the settling time.
 const FOUND_WITHIN: Duration = Duration(RECONCILED_EVERY.0 + 11_000 + 5_000);
 const LOOK: Duration = Duration::millis(500);
 /// How long a trap waits for a call. Gift cards are the rarest.
@@ -41,6 +41,8 @@ pub(super) struct Setting {
     pub keep: Option<PathBuf>,
     /// One system cannot refuse repeats.
     pub lookup_only: bool,
+    /// The hub's.
+    pub program: PathBuf,
     /// The campaign is in a network of its own, or why not.
     pub apart: Result<(), String>,
 }
@@ -71,7 +73,7 @@ struct Course<'s> {
 
 /// Strikes, settles and judges.
 pub(super) async fn leg(setting: &Setting) -> Result<Report, String> {
-    let site = Site::new(setting.keep.as_deref(), setting.apart.clone(), setting.lookup_only).await?;
+    let site = Site::new(&setting.program, setting.keep.as_deref(), setting.apart.clone(), setting.lookup_only).await?;
     let (key, bound) = site.prepare().await?;
     let (mut config, hub) = (Shop::config(), format!("http://{}", site.balancer.address));
     if setting.lookup_only {

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     cluster::{DATABASE, Server},
     crash::Scratch,
-    kill::hub::{Hub, START_MAX, copy, program},
+    kill::hub::{Hub, START_MAX, copy},
 };
 use crossdock_canonical::Duration;
 use crossdock_connect::http::{Method, Request};
@@ -86,8 +86,7 @@ impl Node {
 }
 
 impl Site {
-    pub async fn new(keep: Option<&Path>, apart: Result<(), String>, lookup_only: bool) -> Result<Self, String> {
-        let program = program()?;
+    pub async fn new(program: &Path, keep: Option<&Path>, apart: Result<(), String>, lookup_only: bool) -> Result<Self, String> {
         let (folder, scratch) = match keep {
             Some(folder) => {
                 fs::create_dir_all(folder).map_err(|e| format!("{} cannot be made: {e}", folder.display()))?;
@@ -108,7 +107,16 @@ impl Site {
             nodes.push(Node { name, address, way, trap, hub: None, well: false });
         }
         landscape(&folder, lookup_only).map_err(|e| format!("the landscape cannot be copied: {e}"))?;
-        Ok(Self { server, balancer: Balancer::new().await?, systems, cuts, nodes, folder, program, _scratch: scratch })
+        Ok(Self {
+            server,
+            balancer: Balancer::new().await?,
+            systems,
+            cuts,
+            nodes,
+            folder,
+            program: program.to_owned(),
+            _scratch: scratch,
+        })
     }
 
     /// Opens the store by the straight road.

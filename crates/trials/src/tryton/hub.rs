@@ -1,7 +1,7 @@
 //! The hub of a run: the shipped program on a landscape of its own, asked by its interfaces like anybody would.
 
 use super::peer::Peer;
-use crate::{address, crash::Scratch};
+use crate::{address, crash::Scratch, program};
 use crossdock_canonical::Duration;
 use crossdock_connect::http::{Method, Request};
 use crossdock_engine::shell::{client::Client, clock};
@@ -94,7 +94,7 @@ impl Ground {
         self.move_store().map_err(|e| format!("the landscape's node cannot be written: {e}"))?;
         let key = self.key().await?;
         let log = std::fs::File::create(self.folder.join("hub.log")).map_err(|e| format!("no log: {e}"))?;
-        let mut command = Command::new(program()?);
+        let mut command = Command::new(program::crossdock()?);
         command.arg("run").arg("--landscape").arg(self.landscape()).arg("--listen").arg(self.address.to_string());
         for system in SYSTEMS {
             command.env(format!("CROSSDOCK_{}_URL", system.to_uppercase()), systems.url(system).unwrap_or_default());
@@ -224,23 +224,4 @@ impl Door {
             }
         }
     }
-}
-
-/// The program beside this one, brought up to date where cargo runs us.
-fn program() -> Result<PathBuf, String> {
-    let own = std::env::current_exe().map_err(|e| format!("where am I: {e}"))?;
-    let folder = own.parent().ok_or("this program has no folder")?;
-    let program = folder.join("crossdock");
-    if let (Some(cargo), Some(target)) = (std::env::var_os("CARGO"), folder.parent()) {
-        let mut build = std::process::Command::new(cargo);
-        build.args(["build", "--quiet", "--package", "crossdock", "--target-dir"]).arg(target);
-        if folder.ends_with("release") {
-            build.arg("--release");
-        }
-        let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().map_err(|e| format!("cargo does not start: {e}"))?;
-        if !built.success() {
-            return Err("the hub's program does not build".into());
-        }
-    }
-    if program.is_file() { Ok(program) } else { Err(format!("{} is missing: build it first", program.display())) }
 }

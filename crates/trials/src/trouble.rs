@@ -67,7 +67,7 @@ pub async fn full_disk(seed: u64) -> Result<FullDisk, String> {
         .iter()
         .map(|system| (format!("CROSSDOCK_{}_URL", system.to_uppercase()), systems.url(system).unwrap_or_default()))
         .collect();
-    let wiring = wiring::demo_at(&|name: &str| urls.get(name).cloned(), Duration::millis(200))?;
+    let wiring = wiring::demo_at(&|name: &str| urls.get(name).cloned(), Duration::millis(200), &|_| ())?;
     let options = Options { reconcile_every: Some(Duration::seconds(10)), ..Options::default() };
     let running =
         Running::start(store.clone(), store.clone(), wiring, Clock::System, options).await.map_err(|e| e.to_string())?;

@@ -1,7 +1,7 @@
 //! The demo's landscape, wired as the hub does it, once for all runs of a thread.
 
 use crossdock_canonical::{ChannelId, Duration, SiteId, Timestamp};
-use crossdock_connect::{Connector, secret::Secrets};
+use crossdock_connect::{Connector, config::SystemConfig, secret::Secrets};
 use crossdock_connectors::registry;
 use crossdock_engine::{
     Driver, FlowDriver, Pinned, PolicySource, Stray, System, Wiring,
@@ -17,17 +17,22 @@ const GIVE_UP_AFTER: Duration = Duration::hours(2);
 
 /// Wires the landscape in `landscapes/demo` to addresses nobody listens on; the bytes go to the simulated town instead.
 pub fn demo() -> Result<Wiring, String> {
-    demo_at(&|_: &str| Some("http://127.0.0.1:9".to_owned()), Duration::seconds(2))
+    demo_at(&|_: &str| Some("http://127.0.0.1:9".to_owned()), Duration::seconds(2), &|_| ())
 }
 
-/// Wires the same landscape to systems at the addresses its variables stand for.
-pub fn demo_at(environment: &dyn Fn(&str) -> Option<String>, poll_every: Duration) -> Result<Wiring, String> {
+/// Wires the same landscape to systems at the addresses its variables stand for. `set` changes what it says of a system.
+pub fn demo_at(
+    environment: &dyn Fn(&str) -> Option<String>,
+    poll_every: Duration,
+    set: &dyn Fn(&mut SystemConfig),
+) -> Result<Wiring, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../landscapes/demo");
     let landscape = Arc::new(Landscape::load(&folder, &Known::ANYTHING).map_err(|e| e.to_string())?);
     let secrets = Secrets::new(|_| Err("the demo keeps no secret outside its landscape".into()));
     let mut systems = Vec::new();
     for system in landscape.systems() {
-        let config = system.resolve(environment).map_err(|e| e.to_string())?;
+        let mut config = system.resolve(environment).map_err(|e| e.to_string())?;
+        set(&mut config);
         let connector: Arc<dyn Connector> = registry::build(&config, &secrets)
             .map_err(|faults| faults.iter().map(|fault| format!("{}: {fault}", config.name)).collect::<Vec<_>>().join("\n"))?
             .into();

@@ -101,6 +101,7 @@ impl Running {
     /// Stores rows and tells the core of those that are new. When it returns they are on disk.
     pub(super) async fn accept(&self, rows: Vec<Intake>, cursor: Option<CursorWrite>) -> Result<Vec<Accepted>, StoreError> {
         let kept = rows.clone();
+        let _turn = self.turn().await;
         let accepted = self.store.accept(rows, cursor).await?;
         for (intake, accepted) in kept.into_iter().zip(&accepted) {
             if let Accepted::Stored(id) = accepted {

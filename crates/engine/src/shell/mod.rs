@@ -35,7 +35,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
 use turns::Change;
 use waiting::Waiting;
 
@@ -59,6 +59,9 @@ pub struct Options {
     pub answer_max: usize,
     /// Calls under way at once, to all systems together; a socket each.
     pub calls_max: usize,
+    /// One thing at a time, each in its turn: a call, a write to the store, a question of a poll. Two lives of a hub to which the same
+    /// happens then do the same in the same order.
+    pub takes_turns: bool,
 }
 
 impl Default for Options {
@@ -73,6 +76,7 @@ impl Default for Options {
             retention: retention::Retention::default(),
             answer_max: 8 << 20,
             calls_max: 4_096,
+            takes_turns: false,
         }
     }
 }
@@ -159,7 +163,7 @@ impl Running {
         let (changes, noted) = mpsc::unbounded_channel();
         let standing = Standing::new(&options.node, shared, clock.now());
         let polls = wiring.systems.keys().map(|name| (name.clone(), tokio::sync::Mutex::default())).collect();
-        let calls = Semaphore::new(options.calls_max);
+        let calls = Semaphore::new(if options.takes_turns { 1 } else { options.calls_max });
         let hub = Arc::new(Self {
             calls,
             store,
@@ -223,6 +227,12 @@ impl Running {
     }
 
     /// Calls under way.
+    /// Waits for its turn, where turns are taken; it ends with what is returned.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // Nobody closes it.
+        if self.options.takes_turns { self.calls.acquire().await.ok() } else { None }
+    }
+
     fn in_flight(&self) -> u32 {
         self.view.read().unwrap_or_else(PoisonError::into_inner).systems.iter().map(|system| system.in_flight).sum()
     }
@@ -403,6 +413,7 @@ fn perform(hub: &Arc<Running>, client: &Arc<Client>, output: Output) {
         }
         Output::StorePin(pin) => {
             tokio::spawn(async move {
+                let _turn = hub.turn().await;
                 let result = hub.store.put_pin(&pin.hash, pin.bytes.to_vec()).await;
                 let _ = hub.inputs.send(Input::PinStored { hash: pin.hash, result });
             });
@@ -489,6 +500,7 @@ fn perform(hub: &Arc<Running>, client: &Arc<Client>, output: Output) {
 
 /// Hands transitions to the store, all before the first answer is awaited.
 async fn commit(hub: Arc<Running>, transitions: Vec<Transition>) {
+    let _turn = hub.turn().await;
     let begun: Vec<_> = transitions
         .into_iter()
         .map(|transition| (transition.process.clone(), transition.id, hub.store.commit(transition)))

@@ -93,6 +93,7 @@ async fn once(hub: &Running, client: &Client, system: &crate::System) -> Result<
         match system.connector.poll(&cursor, &exchanges, hub.clock.now()) {
             None => return Ok(false),
             Some(NextPoll::Send(request)) => {
+                let _turn = hub.turn().await;
                 exchanges.push(drive::exchange(client, system, request, Duration::seconds(60)).await)
             }
             Some(NextPoll::Failed(outcome)) => {

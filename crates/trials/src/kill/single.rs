@@ -1,23 +1,27 @@
 //! The hub that `--exhaustive` kills: the real engine, store, connectors and inbound interface, on one thread, for one order. It polls
 //! once, reconciles never, and ends by itself when the order and its payment have ended.
 //!
-//! The store keeps threads of its own (one writer, one reader), but the one thread waits for them (`still`), and one call is under way
-//! at a time.
+//! The store keeps threads of its own (one writer, one reader), but the one thread waits for them (`still`), and calls, polls and writes
+//! take turns.
 
 use super::still::Still;
 use crate::wiring;
 use crossdock_canonical::{Duration, Role};
+use crossdock_connect::config::SystemConfig;
 use crossdock_engine::shell::{
     Options, Running,
     clock::{self, Clock, Stopwatch},
 };
 use crossdock_server::{App, Auth, Principals};
 use crossdock_store::{ProcessQuery, ReadStore, sqlite::SqliteStore};
+use crossdock_value::value;
 use std::{path::Path, process::ExitCode, sync::Arc};
 use tokio::net::TcpListener;
 
 /// Where it listens, told by its parent.
 pub(super) const LISTEN: &str = "CROSSDOCK_LISTEN";
+/// The one site of the one order.
+pub(super) const SITE: &str = "RefArch-DE";
 pub(super) const FILE: &str = "hub.db";
 /// Longer than one order's life.
 const LIFE_MAX: Duration = Duration::seconds(40);
@@ -44,7 +48,13 @@ pub(super) fn run(folder: &Path) -> ExitCode {
 
 async fn live(folder: &Path) -> Result<(), String> {
     let environment = |name: &str| std::env::var(name).ok();
-    let mut wiring = wiring::demo_at(&environment, POLL_EVERY)?;
+    // Polls of other sites would take their turns between those of the order.
+    let one_site = |system: &mut SystemConfig| {
+        if system.roles.contains(&Role::Storefront) {
+            system.settings.insert("sites", value!([SITE]));
+        }
+    };
+    let mut wiring = wiring::demo_at(&environment, POLL_EVERY, &one_site)?;
     for system in wiring.systems.values_mut() {
         system.limits.concurrency = 1;
         // The storefront's poll brings the order; others at the same moment would race with it.
@@ -52,7 +62,7 @@ async fn live(folder: &Path) -> Result<(), String> {
     }
     let options = crossdock_store::sqlite::Options { readers: 1, ..crossdock_store::sqlite::Options::new(folder.join(FILE)) };
     let store = Arc::new(SqliteStore::open(&options).map_err(|e| e.to_string())?);
-    let options = Options { reconcile_every: None, calls_max: 1, ..Options::default() };
+    let options = Options { reconcile_every: None, takes_turns: true, ..Options::default() };
     let running = Running::start(Arc::new(Still(store.clone())), store.clone(), wiring, Clock::System, options)
         .await
         .map_err(|e| e.to_string())?;

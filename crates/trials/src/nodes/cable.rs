@@ -45,7 +45,7 @@ pub(super) fn move_apart(argument: &str) -> String {
 pub(super) async fn prepare() -> Result<(), String> {
     run(Command::new("ip").args(["link", "set", "lo", "up"])).await?;
     for (_, _, address) in ENDS {
-        run(Command::new("ip").args(["address", "add", &format!("{address}/32"), "dev", "lo"])).await?;
+        run(Command::new("ip").args(["address", "replace", &format!("{address}/32"), "dev", "lo"])).await?;
     }
     Ok(())
 }
@@ -77,6 +77,8 @@ impl Cables {
         for (end, network, reached) in ENDS {
             let here = format!("{end}-{at}");
             let (ours, theirs) = (format!("10.{network}.{at}.1"), format!("10.{network}.{at}.2"));
+            // The network of the leg before may be on its way out still, and this end of the cable with it.
+            let _ = run(Command::new("ip").args(["link", "delete", &here])).await;
             let pair = ["link", "add", &here, "type", "veth", "peer", "name", end, "netns", &pid.to_string()];
             run(Command::new("ip").args(pair)).await?;
             run(Command::new("ip").args(["address", "add", &format!("{ours}/30"), "dev", &here])).await?;

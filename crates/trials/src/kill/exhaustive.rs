@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{address, crash::Scratch, shim};
 use crossdock_engine::shell::clock::{Clock, Stopwatch};
-use crossdock_simulators::{Config, Kind, SYSTEMS, World};
+use crossdock_simulators::{Config, Faults, Kind, Rates, SYSTEMS, World};
 use crossdock_store::sqlite::{Options, SqliteStore};
 use serde::Serialize;
 use std::{
@@ -39,6 +39,8 @@ const FINDINGS_MAX: usize = 20;
 /// When the warehouse does the next thing, and when the payment system tells of something: by then the hub is done with what led to it.
 const QUIET_MS: (u64, u64) = (1_500, 1_500);
 const EVENT_MS: (u64, u64) = (2_200, 2_200);
+/// How long every system takes to answer: by then the one thread has done all else, and waits.
+const ANSWER_MS: u64 = 25;
 
 pub(super) struct Setting {
     /// Where the calls of the two lives that nobody ends are left.
@@ -227,6 +229,10 @@ impl Stage {
             }
         };
         world.place(order, placed)?;
+        for system in SYSTEMS {
+            let rates = Rates { delay_ms: ANSWER_MS, ..Rates::default() };
+            world.set_faults(system, Faults { rates, ..Faults::default() }, placed);
+        }
         let mut shop = Shop::with(world, &config, Ipv4Addr::LOCALHOST, hub, String::new()).await?;
         shop.expectations.push(expectation);
         Ok(shop)

@@ -12,6 +12,7 @@
 
 use super::super::{
     Core, End, Ended,
+    dispatch::AUDIT,
     health::Answered,
     lane::{Lane, Memory},
     plan,
@@ -295,14 +296,14 @@ impl Core {
         now: Timestamp,
     ) -> bool {
         let can = !copies.is_empty() && self.capability(effect).is_some_and(|c| c.retracts);
-        if can && lane.retracted.insert(effect.no) {
+        // Without room in the window they wait for the next time.
+        if can && lane.retracted.insert(effect.no) && self.dispatcher.offer(&effect.system, process, effect.no, AUDIT, now, now) {
             lane.copies.insert(effect.no, copies.into());
-            self.dispatcher.offer(&effect.system, process, effect.no, super::super::dispatch::AUDIT, now, now);
         }
         can
     }
 
-    /// The system has taken copies back, or has not. It is asked at once whether they are gone.
+    /// The system has taken copies back, or has not. It is asked whether they are gone as soon as that would show.
     pub(super) fn retract_ended(
         &mut self,
         process: &ProcessKey,
@@ -322,15 +323,8 @@ impl Core {
         }
         self.finish(effect, Some(&Attempt { outcome, probe: "retract", ended }), &mut draft);
         if outcome.class == OutcomeClass::Done {
-            let settling = self.capability(effect).map_or(0, |c| c.settling_ms);
-            if self.dispatcher.offer(
-                &effect.system,
-                process,
-                effect.no,
-                super::super::dispatch::AUDIT,
-                now + Duration(settling),
-                now,
-            ) {
+            let visible = now + self.capability(effect).map_or(Duration(0), |c| Duration(c.settling_ms));
+            if self.dispatcher.offer(&effect.system, process, effect.no, AUDIT, visible, now) {
                 lane.audits.insert(effect.no);
             }
         }

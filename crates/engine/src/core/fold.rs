@@ -15,7 +15,6 @@ use crate::{
     wiring::Pinned,
 };
 use crossdock_canonical::{Duration, Order, OrderRef, SystemName, Timestamp, order::Delivery};
-use crossdock_connect::Identity;
 use crossdock_flows::{Answer, Input as FlowInput, Policy};
 use crossdock_store::{
     Addressee, EffectRow, EffectState, ExceptionRow, InboxId, InboxRow, Payload, PayloadHash, Priority, ProcessKey, ProcessRow,
@@ -474,7 +473,7 @@ impl Core {
         let told: Vec<(u32, SystemName)> = settled
             .filter(|effect| {
                 self.capability(effect).is_some_and(|c| {
-                    let wanted = c.identity == Identity::LookupOnly || (effect.operation.leaves_a_record() && !for_copies);
+                    let wanted = self.takes_copies(effect) || (effect.operation.leaves_a_record() && !for_copies);
                     // Before the settling time *absent* says nothing.
                     wanted && c.probes && (now - effect.made_at).0 > c.settling_ms + c.timeout_ms
                 })

@@ -600,6 +600,7 @@ impl Hub for Running {
             ("crossdock_probes_total", "Probes sent to systems.", stats.probes),
             ("crossdock_retries_total", "Attempts that were not the first.", stats.retries),
             ("crossdock_unknown_total", "Attempts whose end was unclear.", stats.unknown),
+            ("crossdock_retractions_total", "Times that a system was told to cancel copies.", stats.retracted),
             ("crossdock_parked_total", "Effects and messages parked for a person.", stats.parked),
         ] {
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {value}");

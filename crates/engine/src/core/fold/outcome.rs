@@ -87,7 +87,7 @@ impl Core {
         };
         row.attempts += u32::from(attempt.is_some());
         let action = format!("{} {} {}", effect.operation, effect.step, outcome.class.as_str());
-        let mut draft = self.draft(process, memory, &format!("system:{}", effect.system).into(), action, now);
+        let mut draft = self.draft_of_end(process, memory, effect, action, now);
         let capability = self.capability(effect);
         match outcome.class {
             OutcomeClass::Done => row.state = EffectState::Done,
@@ -160,7 +160,7 @@ impl Core {
         let memory = self.memory(lane);
         let mut row = effect.clone();
         let action = format!("probe {} {found}", effect.step);
-        let mut draft = self.draft(process, memory, &format!("system:{}", effect.system).into(), action, now);
+        let mut draft = self.draft_of_end(process, memory, effect, action, now);
         row.last = format!("probe {found}").into();
         row.attempts += 1;
         match probe {
@@ -348,6 +348,7 @@ impl Core {
         draft
     }
 
+    /// A draft of what its system has said of an effect.
     fn draft_of_end(
         &mut self,
         process: &ProcessKey,

@@ -1,7 +1,11 @@
 //! How values stand in columns, the same in every store that writes columns.
 
-use crate::{Addressee, EffectState, Priority, ProcessRow, SummaryRow};
+use crate::{
+    Addressee, EffectState, Priority, ProcessRow, SummaryRow,
+    audit::{hex, unhex},
+};
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 pub(crate) fn priority_code(priority: Priority) -> i64 {
     match priority {
@@ -44,6 +48,30 @@ pub(crate) fn addressee_columns(to: &Addressee) -> (Option<&str>, &str, &str) {
     match to {
         Addressee::Process(process) => (None, &process.kind, &process.key),
         Addressee::Theirs { system, kind, id } => (Some(system.as_str()), kind, id),
+    }
+}
+
+const TEXT: u8 = 0;
+const HASH: u8 = 1;
+
+/// A hash written as hex takes half the room as bytes; any other text stays text. The first byte says which.
+pub(crate) fn compact(text: &str) -> Vec<u8> {
+    match unhex(text).filter(|bytes| bytes.len() >= 8) {
+        Some(bytes) => compact_hash(&bytes),
+        None => [&[TEXT][..], text.as_bytes()].concat(),
+    }
+}
+
+pub(crate) fn compact_hash(bytes: &[u8]) -> Vec<u8> {
+    [&[HASH][..], bytes].concat()
+}
+
+/// `None` when `compact` cannot have made it.
+pub(crate) fn expand(bytes: &[u8]) -> Option<Arc<str>> {
+    match bytes.split_first() {
+        Some((&HASH, bytes)) => Some(hex(bytes).into()),
+        Some((&TEXT, text)) => std::str::from_utf8(text).ok().map(Arc::from),
+        _ => None,
     }
 }
 
@@ -96,6 +124,15 @@ mod tests {
             assert_eq!(of.is_open(), place < 4, "{of:?}");
         }
         assert!(state_of(8).is_none());
+    }
+
+    #[test]
+    fn compact_texts_are_read_back_as_they_were() {
+        for text in ["", "policy-1", "abcd", &"ab".repeat(32), "0123456789abcdef", "0123456789ABCDEF", "ÄÖ"] {
+            assert_eq!(expand(&compact(text)).as_deref(), Some(text));
+        }
+        assert_eq!(compact(&"ab".repeat(32)).len(), 33);
+        assert!(expand(&[]).is_none() && expand(&[7, 1]).is_none());
     }
 
     #[test]

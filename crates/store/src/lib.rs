@@ -9,6 +9,7 @@ pub mod checkpoint;
 mod codes;
 pub mod conformance;
 pub mod crash;
+mod effects;
 mod entropy;
 pub mod memory;
 mod model;

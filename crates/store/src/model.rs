@@ -3,33 +3,64 @@
 use crossdock_canonical::{Operation, SystemName, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::{fmt, sync::Arc};
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 /// Partitions of the journal, fixed when a store is created.
 pub const PARTITIONS: u16 = 256;
 
 /// Names a process: its kind and its business key (`order`, `sfcc/RefArch-DE/00001`).
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ProcessKey {
+    /// The beginning of the key's SHA-256, made once: it says the partition, which every step asks for, and finds the process in tables.
+    digest: [u8; 8],
     pub kind: Arc<str>,
     pub key: Arc<str>,
 }
 
 impl ProcessKey {
     pub fn new(kind: &str, key: &str) -> Self {
-        Self { kind: Arc::from(kind), key: Arc::from(key) }
+        Self::of(Arc::from(kind), Arc::from(key))
+    }
+
+    pub fn of(kind: Arc<str>, key: Arc<str>) -> Self {
+        let mut digest = [0; 8];
+        digest.copy_from_slice(&Sha256::digest(key.as_bytes())[..8]);
+        Self { digest, kind, key }
     }
 
     /// `hash(key)`: all processes of one order share its partition.
     pub fn partition(&self) -> u16 {
-        let digest = Sha256::digest(self.key.as_bytes());
-        u16::from(digest[0]) % PARTITIONS
+        u16::from(self.digest[0]) % PARTITIONS
     }
 
     /// Reads `kind:key`.
     pub fn parse(text: &str) -> Option<Self> {
         let (kind, key) = text.split_once(':')?;
         (!kind.is_empty() && !key.is_empty()).then(|| Self::new(kind, key))
+    }
+}
+
+/// By kind, then by key.
+impl Ord for ProcessKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (&self.kind, &self.key).cmp(&(&other.kind, &other.key))
+    }
+}
+
+impl PartialOrd for ProcessKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash for ProcessKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from_le_bytes(self.digest));
     }
 }
 

@@ -54,6 +54,8 @@ const ORDER: &str = "order";
 const ORPHAN_AGAIN: Duration = Duration::seconds(10);
 /// When an effect is decided on anew that was not sent for want of a fresh lease.
 const SEND_AGAIN: Duration = Duration::millis(250);
+/// Room for a record; most need no more.
+const RECORD_BYTES: usize = 1_024;
 /// How often a starting process looks for the policy it was given.
 const PIN_WAITS_MAX: u32 = 20;
 
@@ -125,7 +127,7 @@ impl Core {
         work: Work,
         now: Timestamp,
         out: &mut Vec<Output>,
-    ) -> Option<Draft> {
+    ) -> Option<Box<Draft>> {
         self.stats.folded += 1;
         let refused = lane.refused.take();
         let mut draft = match &work {
@@ -167,10 +169,10 @@ impl Core {
     }
 
     /// A draft that changes nothing yet.
-    fn draft(&mut self, process: &ProcessKey, memory: &Memory, actor: &Arc<str>, action: String, now: Timestamp) -> Draft {
+    fn draft(&mut self, process: &ProcessKey, memory: &Memory, actor: &Arc<str>, action: String, now: Timestamp) -> Box<Draft> {
         self.next_transition += 1;
         let epoch = self.tenure.epoch(process.partition());
-        Draft {
+        Box::new(Draft {
             transition: Transition {
                 // Named by the tenure too, so that no former owner's id of this process repeats.
                 id: TransitionId((epoch << 40) | self.next_transition),
@@ -200,7 +202,7 @@ impl Core {
             work: None,
             then: None,
             events: Vec::new(),
-        }
+        })
     }
 
     /// Lets the flow hear something and adds to the draft what follows from it.
@@ -230,7 +232,7 @@ impl Core {
         row: &InboxRow,
         now: Timestamp,
         out: &mut Vec<Output>,
-    ) -> Option<Draft> {
+    ) -> Option<Box<Draft>> {
         match &*row.kind {
             "command" | "reply" => return self.hub_message(process, lane, row, now, out),
             TAKEN => return Some(self.settled_command(process, lane, row, now)),
@@ -302,7 +304,7 @@ impl Core {
     }
 
     /// What the command asked for was committed before; only its row is left.
-    fn settled_command(&mut self, process: &ProcessKey, lane: &Lane, row: &InboxRow, now: Timestamp) -> Draft {
+    fn settled_command(&mut self, process: &ProcessKey, lane: &Lane, row: &InboxRow, now: Timestamp) -> Box<Draft> {
         let memory = self.memory(lane);
         let mut draft = self.draft(process, memory, &row.actor, "command settled".into(), now);
         draft.transition.settles = Some(row.id);
@@ -375,7 +377,7 @@ impl Core {
         class: &str,
         reason: String,
         now: Timestamp,
-    ) -> Option<Draft> {
+    ) -> Option<Box<Draft>> {
         let memory = self.memory(lane);
         if memory.exceptions.iter().any(|(name, _)| &**name == POISON) {
             lane.blocked = Some(row.id);
@@ -408,7 +410,14 @@ impl Core {
         Some(draft)
     }
 
-    fn timer(&mut self, process: &ProcessKey, lane: &mut Lane, name: &Arc<str>, due: Timestamp, now: Timestamp) -> Option<Draft> {
+    fn timer(
+        &mut self,
+        process: &ProcessKey,
+        lane: &mut Lane,
+        name: &Arc<str>,
+        due: Timestamp,
+        now: Timestamp,
+    ) -> Option<Box<Draft>> {
         let memory = self.memory(lane);
         // Moved or cancelled since it was put in memory.
         if !memory.timers.iter().any(|(n, d)| n == name && *d == due) {
@@ -435,7 +444,7 @@ impl Core {
     }
 
     /// Silence is an exception: names the hops that have not acknowledged in time. Without any, only the timer goes.
-    fn silence(&mut self, process: &ProcessKey, memory: &Memory, now: Timestamp) -> Draft {
+    fn silence(&mut self, process: &ProcessKey, memory: &Memory, now: Timestamp) -> Box<Draft> {
         let mut draft = self.draft(process, memory, &"clock".into(), "acknowledgement deadline".into(), now);
         draft.transition.timers.push((SILENCE.into(), None));
         let mut named = None;
@@ -521,7 +530,7 @@ impl Core {
         self.work(process, Work::Ended(Box::new(ended)), now, out);
     }
 
-    fn end(&mut self, process: &ProcessKey, lane: &mut Lane, ended: &Ended, now: Timestamp) -> Option<Draft> {
+    fn end(&mut self, process: &ProcessKey, lane: &mut Lane, ended: &Ended, now: Timestamp) -> Option<Box<Draft>> {
         // Not before: what waited in front of this may be another turn of the same effect.
         lane.in_flight.remove(&ended.no);
         let memory = self.memory(lane);
@@ -653,7 +662,8 @@ impl Draft {
                 None => record.exceptions.closed.push(name),
             }
         }
-        let bytes = serde_json::to_vec(&record).expect("records are plain data with string keys");
+        let mut bytes = Vec::with_capacity(RECORD_BYTES);
+        serde_json::to_writer(&mut bytes, &record).expect("records are plain data with string keys");
         drop(record);
         self.transition.record = Some(bytes);
     }

@@ -339,7 +339,7 @@ impl Core {
         lane.blocked.is_none() && matches!(lane.queue.front(), Some(Work::Inbox(row)) if begins(row))
     }
 
-    fn submit(&mut self, process: &ProcessKey, lane: &mut Lane, draft: Draft, out: &mut Vec<Output>) {
+    fn submit(&mut self, process: &ProcessKey, lane: &mut Lane, draft: Box<Draft>, out: &mut Vec<Output>) {
         if let Some(pinned) = &draft.pinned
             && !self.pins.contains_key(&pinned.hash)
         {
@@ -348,9 +348,9 @@ impl Core {
                 out.push(Output::StorePin(pinned.clone()));
             }
             waiting.push(process.clone());
-            lane.stage = Stage::Pinning(Box::new(draft));
+            lane.stage = Stage::Pinning(draft);
         } else {
-            self.commit(lane, Box::new(draft), out);
+            self.commit(lane, draft, out);
         }
     }
 
@@ -373,7 +373,7 @@ impl Core {
                     }
                     self.commit(&mut lane, draft, out);
                 }
-                Stage::Pinning(draft) => self.reload(&process, &mut lane, *draft, out),
+                Stage::Pinning(draft) => self.reload(&process, &mut lane, draft, out),
                 stage @ (Stage::Cold | Stage::Loading | Stage::Ready | Stage::Committing(_) | Stage::InDoubt(_)) => {
                     lane.stage = stage
                 }
@@ -507,7 +507,7 @@ impl Core {
             // The answer to one of a former tenure is nobody's.
             Stage::Committing(draft) if draft.transition.id != transition => lane.stage = Stage::Committing(draft),
             Stage::Committing(draft) => match result {
-                Ok(committed) => self.advance(&process, &mut lane, *draft, committed, now, out),
+                Ok(committed) => self.advance(&process, &mut lane, draft, committed, now, out),
                 Err(StoreError::Unknown(_)) => {
                     out.push(Output::LookUp { process: process.clone(), transition: draft.transition.id });
                     lane.stage = Stage::InDoubt(draft);
@@ -528,7 +528,7 @@ impl Core {
                         | StoreError::Busy(_)
                         | StoreError::Unknown(_) => {}
                     }
-                    self.reload(&process, &mut lane, *draft, out);
+                    self.reload(&process, &mut lane, draft, out);
                 }
             },
             stage @ (Stage::Cold | Stage::Loading | Stage::Ready | Stage::Pinning(_) | Stage::InDoubt(_)) => lane.stage = stage,
@@ -558,8 +558,8 @@ impl Core {
         match std::mem::take(&mut lane.stage) {
             Stage::InDoubt(draft) if draft.transition.id != transition => lane.stage = Stage::InDoubt(draft),
             Stage::InDoubt(draft) => match result {
-                Ok(Some(committed)) => self.advance(&process, &mut lane, *draft, committed, now, out),
-                Ok(None) => self.reload(&process, &mut lane, *draft, out),
+                Ok(Some(committed)) => self.advance(&process, &mut lane, draft, committed, now, out),
+                Ok(None) => self.reload(&process, &mut lane, draft, out),
                 Err(_) => {
                     out.push(Output::LookUp { process: process.clone(), transition: draft.transition.id });
                     lane.stage = Stage::InDoubt(draft);
@@ -577,7 +577,7 @@ impl Core {
         &mut self,
         process: &ProcessKey,
         lane: &mut Lane,
-        mut draft: Draft,
+        mut draft: Box<Draft>,
         committed: Committed,
         now: Timestamp,
         out: &mut Vec<Output>,
@@ -627,7 +627,7 @@ impl Core {
     }
 
     /// Nothing of the draft happened, as far as the lane may assume: forget the memory, do the work again on what the store says.
-    fn reload(&mut self, process: &ProcessKey, lane: &mut Lane, draft: Draft, out: &mut Vec<Output>) {
+    fn reload(&mut self, process: &ProcessKey, lane: &mut Lane, draft: Box<Draft>, out: &mut Vec<Output>) {
         self.forget(process, lane);
         lane.stage = Stage::Loading;
         out.push(Output::Load(process.clone()));

@@ -266,7 +266,7 @@ pub fn reference(channel: &str, site: &str, number: &str) -> Result<OrderRef, Pr
 }
 
 pub fn order_process(reference: &OrderRef) -> ProcessKey {
-    ProcessKey { kind: Arc::from("order"), key: Arc::from(reference.to_string()) }
+    ProcessKey::new("order", &reference.to_string())
 }
 
 fn as_order(problem: Problem) -> Problem {

@@ -5,7 +5,7 @@ use super::{
     rng::Rng,
     workload::{FILE, KEY, key},
 };
-use crate::{AuditVerdict, Durability, Options, ReadStore, SqliteStore, StoreError, conformance::wait};
+use crate::{AuditVerdict, Durability, Options, ReadStore, SqliteStore, StoreError, conformance::wait, effects};
 use rusqlite::Connection;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -167,8 +167,8 @@ fn judge(folder: &Path, answered: &HashMap<u32, u64>) -> Result<Judged, StoreErr
         return Err(StoreError::Damaged(integrity));
     }
     // Everything that a transition writes once must be there as often as its process has had transitions.
-    let halves: i64 = conn.query_row(
-        "SELECT count(*) FROM process_state s WHERE version <> (SELECT count(*) FROM effect WHERE process_no = s.no)
+    let mut halves: i64 = conn.query_row(
+        "SELECT count(*) FROM process_state s WHERE version <> (SELECT count(*) FROM open_effect WHERE process_no = s.no)
             OR version <> (SELECT count(*) FROM timer WHERE process_no = s.no)
             OR version <> (SELECT count(*) FROM payload WHERE process_no = s.no)
             OR version <> (SELECT count(*) FROM journal WHERE process_no = s.no)
@@ -176,6 +176,13 @@ fn judge(folder: &Path, answered: &HashMap<u32, u64>) -> Result<Judged, StoreErr
         [],
         |row| row.get(0),
     )?;
+    let mut packed = conn.prepare("SELECT version, effects FROM process_state")?;
+    let mut packed = packed.query([])?;
+    while let Some(row) = packed.next()? {
+        let effects = effects::unpack(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?);
+        let effects = effects.map_err(|fault| StoreError::Damaged(fault.to_string()))?;
+        halves += i64::from(effects.len() as i64 != row.get::<_, i64>(0)?);
+    }
     // An accepted order waits, or has begun.
     let mut held = conn.prepare(
         "SELECT k.key, s.version FROM process_key k LEFT JOIN process_state s ON s.no = k.no

@@ -5,7 +5,7 @@ use super::{
     PostgresOptions, PostgresStore,
     dial::Role,
     error::text,
-    rows::{HEX, compact, get, unsigned},
+    rows::{get, unsigned},
 };
 use crate::{
     AuditVerdict, ReadStore, StoreError,
@@ -23,16 +23,6 @@ const COPYING: &str = "copying";
 const DONE: &str = "done";
 /// Held by the one program that moves.
 const LOCK: i64 = (17_263 << 48) | 1;
-
-/// A hash as the column keeps it.
-pub(crate) fn compact_bytes(bytes: &[u8]) -> Vec<u8> {
-    [&[HEX][..], bytes].concat()
-}
-
-/// A text that is no hash, as the column keeps it.
-pub(crate) fn compact_text(text: &str) -> Vec<u8> {
-    compact(text)
-}
 
 pub(crate) struct Import {
     client: Client,

@@ -24,7 +24,7 @@ mod verify;
 mod views;
 mod writer;
 
-pub(crate) use import::{Import, Mark as ImportMark, compact_bytes, compact_text};
+pub(crate) use import::{Import, Mark as ImportMark};
 pub use options::PostgresOptions;
 
 use crate::{

@@ -2,30 +2,16 @@
 
 use crate::{
     Addressee, EffectRow, ExceptionRow, JournalRow, PayloadHash, ProcessKey, ProcessRow, StoreError, SummaryRow,
-    audit::{hex, unhex},
-    codes::{priority_of, state_of},
+    audit::hex,
+    codes::{expand, priority_of, state_of},
 };
 use crossdock_canonical::{SystemName, Timestamp};
 use std::sync::Arc;
 use tokio_postgres::{Row, types::FromSql};
 
-pub(super) const HEX: u8 = 1;
-const TEXT: u8 = 0;
-
-/// A hash written as hex takes half the room as bytes; any other text stays text. The first byte says which.
-pub(super) fn compact(text: &str) -> Vec<u8> {
-    match unhex(text).filter(|bytes| bytes.len() >= 8) {
-        Some(bytes) => [&[HEX][..], &bytes].concat(),
-        None => [&[TEXT][..], text.as_bytes()].concat(),
-    }
-}
-
-fn expand(bytes: &[u8]) -> Result<Arc<str>, StoreError> {
-    match bytes.split_first() {
-        Some((&HEX, bytes)) => Ok(Arc::from(hex(bytes))),
-        Some((&TEXT, text)) => std::str::from_utf8(text).map(Arc::from).map_err(|_| wrong("text", "without its form")),
-        _ => Err(wrong("compact text", &hex(bytes))),
-    }
+fn compacted(row: &Row, at: usize) -> Result<Arc<str>, StoreError> {
+    let stored: &[u8] = get(row, at)?;
+    expand(stored).ok_or_else(|| wrong("compact text", &hex(stored)))
 }
 
 /// A stored value that this program cannot have written.
@@ -64,7 +50,7 @@ pub(super) fn system(row: &Row, at: usize) -> Result<SystemName, StoreError> {
 }
 
 pub(super) fn process_key(row: &Row, at: usize) -> Result<ProcessKey, StoreError> {
-    Ok(ProcessKey { kind: text(row, at)?, key: text(row, at + 1)? })
+    Ok(ProcessKey::of(text(row, at)?, text(row, at + 1)?))
 }
 
 pub(super) fn hash<const N: usize>(row: &Row, at: usize) -> Result<[u8; N], StoreError> {
@@ -88,7 +74,7 @@ pub(super) fn process_row(row: &Row, at: usize) -> Result<ProcessRow, StoreError
         state: bytes(row, at)?,
         schema: unsigned(row, at + 1)?,
         logic: unsigned(row, at + 2)?,
-        policy: expand(get(row, at + 3)?)?,
+        policy: compacted(row, at + 3)?,
         document: payload_hash(row, at + 4)?,
         subject: text(row, at + 5)?,
         priority: priority_of(get::<i16>(row, at + 6)?.into()),
@@ -119,7 +105,7 @@ pub(super) fn effect_row(row: &Row) -> Result<EffectRow, StoreError> {
         system: system(row, 3)?,
         operation: operation.parse().map_err(|_| wrong("operation", operation))?,
         generation: unsigned(row, 5)?,
-        key: expand(get(row, 6)?)?,
+        key: compacted(row, 6)?,
         state: state_of(state.into()).ok_or_else(|| wrong("effect state", &state.to_string()))?,
         class: small(row, 8)?,
         due: get::<Option<i64>>(row, 9)?.map(Timestamp),
@@ -170,18 +156,4 @@ pub(super) fn journal_row(row: &Row) -> Result<JournalRow, StoreError> {
         action: text(row, 7)?,
         record: bytes(row, 8)?,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn compact_texts_are_read_back_as_they_were() {
-        for text in ["", "policy-1", "abcd", &"ab".repeat(32), "0123456789abcdef", "0123456789ABCDEF", "ÄÖ"] {
-            assert_eq!(expand(&compact(text)).as_deref(), Ok(text));
-        }
-        assert_eq!(compact(&"ab".repeat(32)).len(), 33);
-        assert!(expand(&[]).is_err() && expand(&[7, 1]).is_err());
-    }
 }

@@ -3,8 +3,10 @@
 
 use super::{SqliteStore, open, options::Options, pool::Reader};
 use crate::{
-    AuditVerdict, StoreError,
+    AuditVerdict, EffectRow, StoreError,
     audit::hex,
+    codes::{compact, compact_hash, state_code},
+    effects,
     model::ProcessKey,
     transfer::{
         row::{Cell, Kind},
@@ -12,9 +14,12 @@ use crate::{
     },
 };
 use rusqlite::{
-    Connection, OptionalExtension, ToSql, params_from_iter,
+    Connection, OptionalExtension, ToSql,
+    functions::FunctionFlags,
+    params_from_iter,
     types::{ToSqlOutput, ValueRef},
 };
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::{fs::File, path::PathBuf, sync::Arc};
 
@@ -80,6 +85,8 @@ impl Export {
         let vault = Arc::clone(&store.vault);
         drop(store);
         let reader = Reader { conn: open::writer(options)?, vault };
+        let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+        reader.conn.create_scalar_function("effects_json", 1, flags, |given| effects_json(given.get_raw(0)))?;
         Ok(Self { reader, path: options.path.clone(), _lock: lock })
     }
 
@@ -169,6 +176,54 @@ impl Export {
     }
 }
 
+/// The packed effects of a process as an array of objects, for `json_each`.
+fn effects_json(packed: ValueRef<'_>) -> rusqlite::Result<String> {
+    let rows = effects::unpack(packed.as_blob()?).map_err(|fault| rusqlite::Error::UserFunctionError(Box::new(fault)))?;
+    let rows: Vec<_> = rows.iter().map(Told::of).collect();
+    serde_json::to_string(&rows).map_err(|e| rusqlite::Error::UserFunctionError(Box::new(e)))
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    no: u32,
+    step: &'a str,
+    intent: &'a str,
+    system: &'a str,
+    operation: &'a str,
+    generation: u32,
+    key: &'a str,
+    state: i64,
+    class: u8,
+    due: Option<i64>,
+    attempts: u32,
+    deadline: i64,
+    made_at: i64,
+    request: Option<String>,
+    last: &'a str,
+}
+
+impl<'a> Told<'a> {
+    fn of(row: &'a EffectRow) -> Self {
+        Self {
+            no: row.no,
+            step: &row.step,
+            intent: &row.intent,
+            system: row.system.as_str(),
+            operation: row.operation.as_str(),
+            generation: row.generation,
+            key: &row.key,
+            state: state_code(row.state),
+            class: row.class,
+            due: row.due.map(|due| due.0),
+            attempts: row.attempts,
+            deadline: row.deadline.0,
+            made_at: row.made_at.0,
+            request: row.request.map(|hash| hash.to_string()),
+            last: &row.last,
+        }
+    }
+}
+
 fn within(table: &Table, error: StoreError) -> StoreError {
     match error {
         StoreError::Damaged(reason) => StoreError::Damaged(format!("{}: {reason}", table.name)),
@@ -187,8 +242,8 @@ fn cell(Column(name, kind, _): &Column, value: ValueRef<'_>) -> Result<Cell, Sto
         (Kind::Int2, ValueRef::Integer(value)) => Cell::Int2(small(value)?),
         (Kind::Text, ValueRef::Text(bytes)) => Cell::Text(text(bytes)?),
         (Kind::Bytes, ValueRef::Blob(bytes)) => Cell::Bytes(bytes.to_vec()),
-        (Kind::Compact, ValueRef::Blob(bytes)) => Cell::Bytes(crate::postgres::compact_bytes(bytes)),
-        (Kind::Compact, ValueRef::Text(bytes)) => Cell::Bytes(crate::postgres::compact_text(&text(bytes)?)),
+        (Kind::Compact, ValueRef::Blob(bytes)) => Cell::Bytes(compact_hash(bytes)),
+        (Kind::Compact, ValueRef::Text(bytes)) => Cell::Bytes(compact(&text(bytes)?)),
         (Kind::Wrapped, ValueRef::Blob(bytes)) if bytes.iter().all(|byte| *byte == 0) => Cell::Bytes(Vec::new()),
         (Kind::Wrapped, ValueRef::Blob(bytes)) => Cell::Bytes(bytes.to_vec()),
         (Kind::Turn, ValueRef::Text(bytes)) => Cell::Int2(small(ProcessKey::new("", &text(bytes)?).partition().into())?),

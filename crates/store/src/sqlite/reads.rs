@@ -3,13 +3,11 @@
 use super::{
     pool::Reader,
     rows::{
-        EFFECT_COLUMNS, EXCEPTION_COLUMNS, PROCESS_COLUMNS, addressee, effect_row, exception_row, process_key, process_row,
-        system, time, unsigned,
+        EXCEPTION_COLUMNS, PROCESS_COLUMNS, addressee, effects, exception_row, process_key, process_row, system, time, unsigned,
     },
 };
 use crate::{
-    DueEffect, DueTimer, EffectRow, ExceptionRow, IdentityRow, InboxId, InboxRow, Loaded, PayloadHash, ProcessKey, StoreError,
-    vault::Place,
+    DueEffect, DueTimer, ExceptionRow, IdentityRow, InboxId, InboxRow, Loaded, PayloadHash, ProcessKey, StoreError, vault::Place,
 };
 use crossdock_canonical::Timestamp;
 use rusqlite::OptionalExtension;
@@ -20,14 +18,14 @@ impl Reader {
         let found = self
             .conn
             .prepare_cached(&format!(
-                "SELECT p.no, s.version, {PROCESS_COLUMNS} FROM process_key k JOIN process p ON p.no = k.no
+                "SELECT p.no, s.version, s.effects, {PROCESS_COLUMNS} FROM process_key k JOIN process p ON p.no = k.no
                  JOIN process_state s ON s.no = k.no WHERE k.kind = ?1 AND k.key = ?2"
             ))?
             .query_row((&process.kind, &process.key), |row| {
-                Ok((row.get::<_, i64>(0)?, unsigned::<u64>(row, 1)?, process_row(row, 2)?))
+                Ok((row.get::<_, i64>(0)?, unsigned::<u64>(row, 1)?, effects(row, 2)?, process_row(row, 3)?))
             })
             .optional()?;
-        let Some((no, version, row)) = found else { return Ok(None) };
+        let Some((no, version, effects, row)) = found else { return Ok(None) };
         let document = match &row.document {
             Some(hash) => self.payload_of(no, process, hash)?,
             None => None,
@@ -37,7 +35,7 @@ impl Reader {
             version,
             row,
             document,
-            effects: self.effects(no)?,
+            effects,
             timers: self.timers(no)?,
             exceptions: self.exceptions_of(no)?,
             identities: self.identities(no)?,
@@ -52,12 +50,6 @@ impl Reader {
             Ok(IdentityRow { system: system(row, 0)?, kind: row.get(1)?, ours: row.get(2)?, theirs: row.get(3)? })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    pub(super) fn effects(&self, no: i64) -> Result<Vec<EffectRow>, StoreError> {
-        let mut rows =
-            self.conn.prepare_cached(&format!("SELECT {EFFECT_COLUMNS} FROM effect WHERE process_no = ?1 ORDER BY no"))?;
-        Ok(rows.query_map([no], effect_row)?.collect::<Result<_, _>>()?)
     }
 
     pub(super) fn timers(&self, no: i64) -> Result<Vec<(Arc<str>, Timestamp)>, StoreError> {
@@ -155,11 +147,10 @@ impl Reader {
 
     /// Class by class, most urgent first: the index then shows nothing that is not due, however much waits for later.
     pub(super) fn due_effects(&self, system: &str, before: Timestamp, limit: usize) -> Result<Vec<DueEffect>, StoreError> {
-        let mut next_class =
-            self.conn.prepare_cached("SELECT min(class) FROM effect WHERE state < 4 AND system = ?1 AND class > ?2")?;
+        let mut next_class = self.conn.prepare_cached("SELECT min(class) FROM open_effect WHERE system = ?1 AND class > ?2")?;
         let mut rows = self.conn.prepare_cached(
-            "SELECT p.kind, p.key, e.no, e.class, e.due FROM effect e INDEXED BY effect_open JOIN process p ON p.no = e.process_no
-             WHERE e.state < 4 AND e.system = ?1 AND e.class = ?2 AND e.due <= ?3 ORDER BY e.due LIMIT ?4",
+            "SELECT p.kind, p.key, e.no, e.class, e.due FROM open_effect e JOIN process p ON p.no = e.process_no
+             WHERE e.system = ?1 AND e.class = ?2 AND e.due <= ?3 ORDER BY e.due LIMIT ?4",
         )?;
         let mut found = Vec::new();
         let mut class = -1_i64;

@@ -24,7 +24,7 @@ impl ToSql for Compact<'_> {
     }
 }
 
-struct Expanded(Arc<str>);
+pub(super) struct Expanded(pub(super) Arc<str>);
 
 impl FromSql for Expanded {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
@@ -94,28 +94,9 @@ pub(super) fn process_row(row: &Row<'_>, at: usize) -> rusqlite::Result<ProcessR
     })
 }
 
-pub(super) const EFFECT_COLUMNS: &str =
-    "no, step, intent, system, operation, generation, key, state, class, due, attempts, deadline, made_at, request, last";
-
-pub(super) fn effect_row(row: &Row<'_>) -> rusqlite::Result<EffectRow> {
-    let operation: Arc<str> = row.get(4)?;
-    Ok(EffectRow {
-        no: row.get(0)?,
-        step: row.get(1)?,
-        intent: row.get(2)?,
-        system: system(row, 3)?,
-        operation: operation.parse().map_err(|_| wrong("operation", &operation))?,
-        generation: row.get(5)?,
-        key: row.get::<_, Expanded>(6)?.0,
-        state: state(row.get(7)?)?,
-        class: row.get(8)?,
-        due: row.get::<_, Option<i64>>(9)?.map(Timestamp),
-        attempts: row.get(10)?,
-        deadline: time(row, 11)?,
-        made_at: time(row, 12)?,
-        request: row.get(13)?,
-        last: row.get(14)?,
-    })
+/// The effects that a process row holds.
+pub(super) fn effects(row: &Row<'_>, at: usize) -> rusqlite::Result<Vec<EffectRow>> {
+    crate::effects::unpack(row.get_ref(at)?.as_blob()?).map_err(|fault| wrong("effects", &fault.to_string()))
 }
 
 pub(super) const EXCEPTION_COLUMNS: &str =
@@ -142,7 +123,7 @@ pub(super) fn system(row: &Row<'_>, at: usize) -> rusqlite::Result<SystemName> {
 }
 
 pub(super) fn process_key(row: &Row<'_>, at: usize) -> rusqlite::Result<ProcessKey> {
-    Ok(ProcessKey { kind: row.get(at)?, key: row.get(at + 1)? })
+    Ok(ProcessKey::of(row.get(at)?, row.get(at + 1)?))
 }
 
 pub(super) fn addressee(row: &Row<'_>, at: usize) -> rusqlite::Result<Addressee> {

@@ -3,8 +3,8 @@
 use super::{
     pool::Reader,
     reads::rows_max,
-    rows::{EXCEPTION_COLUMNS, PROCESS_COLUMNS, exception_row, process_key, process_row, state, time, unsigned},
-    writer::MARK_EVERY,
+    rows::{EXCEPTION_COLUMNS, PROCESS_COLUMNS, effects, exception_row, process_key, process_row, state, time, unsigned},
+    writer::{MARK_EVERY, NOT_DUE},
 };
 use crate::{
     AuditRow, Counts, ExceptionQuery, ExceptionView, JournalRow, ProcessDetail, ProcessKey, ProcessQuery, ProcessView,
@@ -103,12 +103,14 @@ impl Reader {
     pub(super) fn process(&self, key: &ProcessKey) -> Result<Option<ProcessDetail>, StoreError> {
         let Some(no) = self.number(key)? else { return Ok(None) };
         let mut found = self.conn.prepare_cached(&format!(
-            "SELECT {VIEW_COLUMNS}, {PROCESS_COLUMNS} FROM process p JOIN process_state s ON s.no = p.no WHERE p.no = ?1"
+            "SELECT {VIEW_COLUMNS}, {PROCESS_COLUMNS}, s.effects FROM process p JOIN process_state s ON s.no = p.no
+             WHERE p.no = ?1"
         ))?;
-        let Some(view) = found.query_map([no], view)?.next().transpose()? else { return Ok(None) };
+        let found = found.query_map([no], |row| Ok((view(row)?, effects(row, VIEW_WIDTH + PROCESS_WIDTH)?)))?.next();
+        let Some((view, effects)) = found.transpose()? else { return Ok(None) };
         Ok(Some(ProcessDetail {
             view,
-            effects: self.effects(no)?,
+            effects,
             timers: self.timers(no)?,
             exceptions: self.exceptions_of(no)?,
             identities: self.identities(no)?,
@@ -156,9 +158,9 @@ impl Reader {
             "SELECT stage, sum(count) FROM tally WHERE count > 0 AND kind = 'order' AND status IN ('open', 'held')
              GROUP BY stage ORDER BY stage",
         )?;
-        let mut effects = self.conn.prepare_cached(
-            "SELECT system, state, count(*), min(due) FROM effect INDEXED BY effect_open WHERE state < 4 GROUP BY system, state",
-        )?;
+        let mut open = self
+            .conn
+            .prepare_cached("SELECT system, state, count(*), min(nullif(due, ?1)) FROM open_effect GROUP BY system, state")?;
         let mut exceptions =
             self.conn.prepare_cached("SELECT class, count(*), min(since) FROM exception GROUP BY class ORDER BY class")?;
         Ok(Counts {
@@ -166,8 +168,8 @@ impl Reader {
                 .query_map([], |row| Ok((row.get(0)?, row.get(1)?, unsigned(row, 2)?)))?
                 .collect::<Result<_, _>>()?,
             stages: stages.query_map([], |row| Ok((row.get(0)?, unsigned(row, 1)?)))?.collect::<Result<_, _>>()?,
-            effects: effects
-                .query_map([], |row| {
+            effects: open
+                .query_map([NOT_DUE], |row| {
                     let state = state(row.get(1)?)?.as_str().to_owned();
                     Ok((row.get(0)?, state, unsigned(row, 2)?, row.get::<_, Option<i64>>(3)?.map(Timestamp)))
                 })?

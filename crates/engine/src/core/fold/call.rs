@@ -36,7 +36,7 @@ impl Core {
         system: &SystemName,
         now: Timestamp,
         out: &mut Vec<Output>,
-    ) -> Option<Draft> {
+    ) -> Option<Box<Draft>> {
         let audit = lane.audits.remove(&no);
         let copies = lane.copies.remove(&no);
         let memory = self.memory(lane);
@@ -114,7 +114,7 @@ impl Core {
     }
 
     /// Parks what may have been applied, can neither be asked after nor be repeated without harm.
-    fn never_resent(&mut self, process: &ProcessKey, memory: &Memory, effect: &EffectRow, now: Timestamp) -> Draft {
+    fn never_resent(&mut self, process: &ProcessKey, memory: &Memory, effect: &EffectRow, now: Timestamp) -> Box<Draft> {
         let mut row = effect.clone();
         row.state = EffectState::Parked;
         row.due = None;
@@ -129,7 +129,7 @@ impl Core {
     }
 
     /// Ends what was never applied and is no longer called for.
-    fn not_sent(&mut self, process: &ProcessKey, memory: &Memory, effect: &EffectRow, now: Timestamp) -> Draft {
+    fn not_sent(&mut self, process: &ProcessKey, memory: &Memory, effect: &EffectRow, now: Timestamp) -> Box<Draft> {
         let mut draft = self.draft(process, memory, &"engine".into(), format!("withdraw {}", effect.step), now);
         self.withdraw(process, memory, effect.clone(), now, &mut draft);
         let heard = Heard { kind: "engine", name: EffectRow::WITHDRAWN, ..Heard::default() };

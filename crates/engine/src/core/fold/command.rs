@@ -30,7 +30,7 @@ impl Core {
         row: &InboxRow,
         now: Timestamp,
         out: &mut Vec<Output>,
-    ) -> Option<Draft> {
+    ) -> Option<Box<Draft>> {
         let message = match HubMessage::read(&row.body) {
             Ok(message) => message,
             Err(reason) => return self.poison(process, lane, row, "unreadable", reason, now),
@@ -115,7 +115,7 @@ impl Core {
         key: &str,
         now: Timestamp,
         out: &mut Vec<Output>,
-    ) -> Option<Draft> {
+    ) -> Option<Box<Draft>> {
         lane.pin_waits += 1;
         let asker = super::super::record::asker(key).filter(|_| lane.pin_waits <= PIN_WAITS_MAX);
         let Some((_, asker)) = asker else {
@@ -135,7 +135,7 @@ impl Core {
         None
     }
 
-    fn command_draft(&mut self, process: &ProcessKey, lane: &Lane, command: &Command<'_>, now: Timestamp) -> Draft {
+    fn command_draft(&mut self, process: &ProcessKey, lane: &Lane, command: &Command<'_>, now: Timestamp) -> Box<Draft> {
         let memory = self.memory(lane);
         let mut draft = self.draft(process, memory, &command.row.actor, format!("command {}", command.name), now);
         draft.transition.settles = Some(command.row.id);
@@ -153,7 +153,7 @@ impl Core {
         name: &str,
         answer: Result<Answer, HubError>,
         now: Timestamp,
-    ) -> Draft {
+    ) -> Box<Draft> {
         let command = Command { name, body: &Value::Null, key: "", row };
         let draft = self.command_draft(process, lane, &command, now);
         close(draft, &command, answer)
@@ -161,7 +161,7 @@ impl Core {
 
     /// `retry {step, intent}`: a parked or refused effect is tried again, a waiting one at once. Without a step: the message that
     /// blocks the process.
-    fn retry(&mut self, process: &ProcessKey, lane: &mut Lane, command: &Command<'_>, now: Timestamp) -> Option<Draft> {
+    fn retry(&mut self, process: &ProcessKey, lane: &mut Lane, command: &Command<'_>, now: Timestamp) -> Option<Box<Draft>> {
         let mut draft = self.command_draft(process, lane, command, now);
         let Some(step) = command.body.get("step").as_str() else {
             if lane.blocked.is_none() {
@@ -239,7 +239,7 @@ impl Core {
     }
 
     /// `skip {step, intent, reason}`: a person gives up on an effect; the flow goes on as if it were done.
-    fn skip(&mut self, process: &ProcessKey, lane: &mut Lane, command: &Command<'_>, now: Timestamp) -> Option<Draft> {
+    fn skip(&mut self, process: &ProcessKey, lane: &mut Lane, command: &Command<'_>, now: Timestamp) -> Option<Box<Draft>> {
         let mut draft = self.command_draft(process, lane, command, now);
         let Some(reason) = command.body.get("reason").as_str().filter(|r| !r.trim().is_empty()).map(str::to_owned) else {
             return Some(close(draft, command, refused("reason_required", "say why in `reason`")));
@@ -291,7 +291,7 @@ impl Core {
     }
 
     /// `repin {reason}`: the process goes on under the policy that the landscape gives it today.
-    fn repin(&mut self, process: &ProcessKey, lane: &mut Lane, command: &Command<'_>, now: Timestamp) -> Option<Draft> {
+    fn repin(&mut self, process: &ProcessKey, lane: &mut Lane, command: &Command<'_>, now: Timestamp) -> Option<Box<Draft>> {
         let mut draft = self.command_draft(process, lane, command, now);
         let memory = self.memory(lane);
         if command.body.get("reason").as_str().is_none_or(|r| r.trim().is_empty()) {
@@ -318,7 +318,7 @@ impl Core {
         key: &str,
         outcome: &Outcome,
         now: Timestamp,
-    ) -> Option<Draft> {
+    ) -> Option<Box<Draft>> {
         let memory = self.memory(lane);
         let effect = memory.effect_with_key(key).cloned();
         self.settle_effect(process, lane, row, effect, outcome, now)
@@ -332,7 +332,7 @@ impl Core {
         row: &InboxRow,
         now: Timestamp,
         out: &mut Vec<Output>,
-    ) -> Option<Draft> {
+    ) -> Option<Box<Draft>> {
         let body = match self.translate(row) {
             Ok(body) => body,
             Err(reason) => return self.poison(process, lane, row, "unreadable", reason, now),
@@ -365,7 +365,7 @@ impl Core {
         effect: Option<EffectRow>,
         outcome: &Outcome,
         now: Timestamp,
-    ) -> Option<Draft> {
+    ) -> Option<Box<Draft>> {
         let reversed = outcome.class == OutcomeClass::Reversed;
         let wanted = effect.filter(|e| e.state.is_open() || (reversed && e.state == EffectState::Done));
         let mut draft = match wanted {
@@ -396,7 +396,7 @@ fn referred<'m>(process: &ProcessKey, memory: &'m Memory, system: &SystemName, r
 }
 
 /// Completes a command's draft with its answer.
-fn close(mut draft: Draft, command: &Command<'_>, answer: Result<Answer, HubError>) -> Draft {
+fn close(mut draft: Box<Draft>, command: &Command<'_>, answer: Result<Answer, HubError>) -> Box<Draft> {
     let reason = command.body.get("reason").as_str().unwrap_or_default();
     let told = match &answer {
         Ok(answer) => answer.clone(),

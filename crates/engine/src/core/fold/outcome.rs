@@ -52,7 +52,7 @@ impl Core {
         outcome: &Outcome,
         ended: &Ended,
         now: Timestamp,
-    ) -> Option<Draft> {
+    ) -> Option<Box<Draft>> {
         let attempt = Attempt { outcome, probe: "", ended };
         self.conclude(process, lane, effect, outcome, Some(&attempt), now)
     }
@@ -65,7 +65,7 @@ impl Core {
         effect: &EffectRow,
         outcome: &Outcome,
         now: Timestamp,
-    ) -> Option<Draft> {
+    ) -> Option<Box<Draft>> {
         self.conclude(process, lane, effect, outcome, None, now)
     }
 
@@ -77,7 +77,7 @@ impl Core {
         outcome: &Outcome,
         attempt: Option<&Attempt<'_>>,
         now: Timestamp,
-    ) -> Option<Draft> {
+    ) -> Option<Box<Draft>> {
         let memory = self.memory(lane);
         let mut row = effect.clone();
         row.last = if outcome.code.is_empty() {
@@ -137,7 +137,7 @@ impl Core {
         probe: &Probe,
         ended: &Ended,
         now: Timestamp,
-    ) -> Option<Draft> {
+    ) -> Option<Box<Draft>> {
         let absent = Outcome::new(OutcomeClass::Retry, "absent", "");
         let (found, outcome) = match probe {
             Probe::Complete(outcome) => ("complete", outcome),
@@ -224,7 +224,7 @@ impl Core {
         probe: &Probe,
         ended: &Ended,
         now: Timestamp,
-    ) -> Option<Draft> {
+    ) -> Option<Box<Draft>> {
         let vanished = Outcome::new(OutcomeClass::Reversed, "vanished", "the system no longer knows it");
         let outcome = match probe {
             Probe::Several { outcome, copies } => return self.found_twice(process, lane, effect, (outcome, copies), ended, now),
@@ -251,7 +251,7 @@ impl Core {
         (outcome, copies): (&Outcome, &[String]),
         ended: &Ended,
         now: Timestamp,
-    ) -> Option<Draft> {
+    ) -> Option<Box<Draft>> {
         let memory = self.memory(lane);
         if is_applied_twice(memory, effect.no) {
             self.take_back(process, lane, effect, copies, now);
@@ -312,7 +312,7 @@ impl Core {
         outcome: &Outcome,
         ended: &Ended,
         now: Timestamp,
-    ) -> Option<Draft> {
+    ) -> Option<Box<Draft>> {
         let memory = self.memory(lane);
         let action = format!("retract copies of {} {}", effect.step, outcome.class.as_str());
         let mut draft = self.draft_of_end(process, memory, effect, action, now);
@@ -340,7 +340,7 @@ impl Core {
         outcome: &Outcome,
         ended: &Ended,
         now: Timestamp,
-    ) -> Draft {
+    ) -> Box<Draft> {
         let memory = self.memory(lane);
         let mut draft = self.draft_of_end(process, memory, effect, format!("audit {} complete", effect.step), now);
         draft.close_exception(memory, &plan::effect_exception(effect.no));
@@ -356,7 +356,7 @@ impl Core {
         effect: &EffectRow,
         action: String,
         now: Timestamp,
-    ) -> Draft {
+    ) -> Box<Draft> {
         self.draft(process, memory, &format!("system:{}", effect.system).into(), action, now)
     }
 

@@ -12,10 +12,10 @@ use super::{
 use crate::{
     Accepted, Addressee, Committed, CursorWrite, EffectRow, InboxId, ProcessKey, StoreError, Transition, TransitionId,
     audit::{self, Deed},
-    codes::{addressee_columns, dedup_id, priority_code, state_code, told},
+    codes::{addressee_columns, compact, dedup_id, priority_code, state_code, told},
     postgres::{
         error::Failure,
-        rows::{compact, get, hash, text, unsigned},
+        rows::{get, hash, text, unsigned},
     },
     request::{Answer, Op, Request, SealedIntake, SealedTransition},
     vault::SubjectKey,

@@ -34,6 +34,9 @@ use tail::Tail;
 /// Writes that share a commit. More would make the first wait for the last.
 const GROUP_MAX: usize = 1_024;
 
+/// When an effect is due that is open and not to be called.
+pub(super) const NOT_DUE: i64 = i64::MAX;
+
 /// Open processes whose number and version are remembered.
 const CACHED: usize = 65_536;
 
@@ -57,8 +60,8 @@ struct Known {
     journal: i64,
     /// Its last payload.
     payload: i64,
-    /// Its highest effect: those above are new.
-    effects: u32,
+    /// Its effects, packed.
+    effects: Arc<[u8]>,
     status: Arc<str>,
     stage: Arc<str>,
     /// Digest of what is told once of it; 0 when that is not known, and must be told again.
@@ -68,7 +71,16 @@ struct Known {
 impl Known {
     /// A key just taken.
     fn new(no: i64) -> Self {
-        Self { no, version: 0, journal: 0, payload: 0, effects: 0, status: Arc::default(), stage: Arc::default(), told: 0 }
+        Self {
+            no,
+            version: 0,
+            journal: 0,
+            payload: 0,
+            effects: Arc::default(),
+            status: Arc::default(),
+            stage: Arc::default(),
+            told: 0,
+        }
     }
 
     /// It is hardly written any more.
@@ -313,7 +325,7 @@ impl Writer<'_> {
                     payload: row.get::<_, Option<i64>>(3)?.unwrap_or(0),
                     status: row.get::<_, Option<Arc<str>>>(4)?.unwrap_or_default(),
                     stage: row.get::<_, Option<Arc<str>>>(5)?.unwrap_or_default(),
-                    effects: row.get(6)?,
+                    effects: row.get::<_, Option<Arc<[u8]>>>(6)?.unwrap_or_default(),
                     told: 0,
                 })
             })

@@ -18,8 +18,7 @@ statements! {
     begin: "BEGIN IMMEDIATE";
     commit: "COMMIT";
 
-    find_process: "SELECT k.no, s.version, s.journal, s.payload, s.status, s.stage,
-            (SELECT coalesce(max(e.no), 0) FROM effect e WHERE e.process_no = k.no)
+    find_process: "SELECT k.no, s.version, s.journal, s.payload, s.status, s.stage, s.effects
         FROM process_key k LEFT JOIN process_state s ON s.no = k.no
         WHERE k.kind = ?1 AND k.key = ?2";
     insert_process_key: "INSERT INTO process_key (kind, key, no) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
@@ -32,10 +31,10 @@ statements! {
             number = excluded.number, market = excluded.market, total = excluded.total, currency = excluded.currency
         WHERE kind = excluded.kind AND key = excluded.key";
     insert_state: "INSERT INTO process_state (no, version, journal, payload, updated_at, schema, state, document, stage, status,
-            waiting_for)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+            waiting_for, effects)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     update_state: "UPDATE process_state SET version = ?2, journal = ?3, payload = ?4, updated_at = ?5, schema = ?6, state = ?7,
-            document = ?8, stage = ?9, status = ?10, waiting_for = ?11
+            document = ?8, stage = ?9, status = ?10, waiting_for = ?11, effects = ?12
         WHERE no = ?1";
     update_tally: "UPDATE tally SET count = count + ?4 WHERE kind = ?1 AND status = ?2 AND stage = ?3";
     insert_tally: "INSERT INTO tally (kind, status, stage, count) VALUES (?1, ?2, ?3, ?4)";
@@ -47,13 +46,8 @@ statements! {
     read_link: "SELECT prev, version, transition, messages FROM journal WHERE seq = ?1";
     set_meta: "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
-    insert_effect: "INSERT INTO effect (process_no, no, step, intent, system, operation, generation, key, state, class, due, attempts,
-            deadline, made_at, request, last)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
-    /// An effect keeps its name, and its generation never falls: no row is changed when one of them would.
-    update_effect: "UPDATE effect SET system = ?5, operation = ?6, generation = ?7, key = ?8, state = ?9, class = ?10, due = ?11,
-            attempts = ?12, deadline = ?13, made_at = ?14, request = ?15, last = ?16
-        WHERE process_no = ?1 AND no = ?2 AND step = ?3 AND intent = ?4 AND (generation < ?7 OR generation = ?7 AND key = ?8)";
+    open_effect: "INSERT INTO open_effect (system, class, due, process_no, no, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    close_effect: "DELETE FROM open_effect WHERE system = ?1 AND class = ?2 AND due = ?3 AND process_no = ?4 AND no = ?5";
     put_timer: "INSERT INTO timer (process_no, name, due) VALUES (?1, ?2, ?3)
         ON CONFLICT (process_no, name) DO UPDATE SET due = excluded.due";
     delete_timer: "DELETE FROM timer WHERE process_no = ?1 AND name = ?2";

@@ -1,13 +1,15 @@
 //! One transition: all its rows, in the transaction of its group.
 
-use super::{Failure, Known, Staged, Writer, accept::Taken, journal::Entry};
+use super::{Failure, Known, NOT_DUE, Staged, Writer, accept::Taken, journal::Entry};
 use crate::{
     Committed, InboxId, StoreError, Transition,
     audit::Deed,
     codes::{priority_code, state_code, told},
+    effects::{self, Moved},
     request::{Answer, SealedTransition},
     sqlite::rows::Compact,
 };
+use crossdock_canonical::Timestamp;
 use rusqlite::params;
 use std::sync::Arc;
 
@@ -133,6 +135,7 @@ impl Writer<'_> {
             &summary.stage,
             &summary.status,
             &summary.waiting_for,
+            &known.effects,
         ))?;
         if (&known.status, &known.stage) != (&summary.status, &summary.stage) {
             let kind = &plain.process.kind;
@@ -163,37 +166,19 @@ impl Writer<'_> {
     }
 
     fn effects(&mut self, known: &mut Known, plain: &Transition) -> Result<(), Failure> {
-        for effect in &plain.effects {
-            macro_rules! put {
-                ($statement:ident) => {
-                    run!(
-                        self.sql.$statement,
-                        known.no,
-                        effect.no,
-                        &effect.step,
-                        &effect.intent,
-                        effect.system.as_str(),
-                        effect.operation.as_str(),
-                        effect.generation,
-                        Compact(&effect.key),
-                        state_code(effect.state),
-                        effect.class,
-                        effect.due.map(|due| due.0),
-                        effect.attempts,
-                        effect.deadline.0,
-                        effect.made_at.0,
-                        &effect.request,
-                        &effect.last,
-                    )?
-                };
+        if plain.effects.is_empty() {
+            return Ok(());
+        }
+        let (packed, moved) = effects::change(&known.effects, &plain.effects).map_err(|fault| refused(fault.to_string()))?;
+        for Moved { no, from, to } in moved {
+            if let Some(from) = from {
+                self.sql.close_effect.execute((from.system, from.class, due(from.due), known.no, no))?;
             }
-            let is_new = effect.no > known.effects;
-            if is_new || put!(update_effect) == 0 {
-                // One that is there and did not fit the update conflicts here.
-                put!(insert_effect);
-                known.effects = known.effects.max(effect.no);
+            if let Some(to) = to {
+                self.sql.open_effect.execute((to.system, to.class, due(to.due), known.no, no, state_code(to.state)))?;
             }
         }
+        known.effects = packed.into();
         Ok(())
     }
 
@@ -240,6 +225,10 @@ impl Writer<'_> {
         }
         Ok(())
     }
+}
+
+fn due(due: Option<Timestamp>) -> i64 {
+    due.map_or(NOT_DUE, |due| due.0)
 }
 
 fn refused(reason: String) -> Failure {

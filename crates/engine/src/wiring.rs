@@ -5,7 +5,7 @@ use crossdock_canonical::{Duration, Role, SystemName};
 use crossdock_connect::Connector;
 use crossdock_flows::Policy;
 use crossdock_value::Value;
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// One configured system.
 #[derive(Clone)]
@@ -96,8 +96,8 @@ impl Contracts for NoContracts {
 /// Everything the core needs to know of the world, fixed while it runs.
 #[derive(Clone)]
 pub struct Wiring {
-    pub systems: HashMap<SystemName, System>,
-    pub drivers: HashMap<&'static str, Arc<dyn Driver>>,
+    pub systems: BTreeMap<SystemName, System>,
+    pub drivers: BTreeMap<&'static str, Arc<dyn Driver>>,
     pub policies: Arc<dyn PolicySource>,
     pub contracts: Arc<dyn Contracts>,
 }

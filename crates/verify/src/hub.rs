@@ -151,6 +151,8 @@ struct EventRead {
 #[derive(Deserialize)]
 struct EffectRead {
     no: u32,
+    /// Told when it is made, and with a new generation.
+    #[serde(default)]
     key: String,
 }
 
@@ -170,7 +172,12 @@ impl Transition {
         Self {
             folded,
             events: record.events.into_iter().map(|event| event.body).collect(),
-            intents: record.effects.into_iter().map(|effect| (effect.no, effect.key)).collect(),
+            intents: record
+                .effects
+                .into_iter()
+                .filter(|effect| !effect.key.is_empty())
+                .map(|effect| (effect.no, effect.key))
+                .collect(),
             ..empty
         }
     }

@@ -237,6 +237,10 @@ fn transitions(process: &str, rows: Vec<Row>) -> Vec<Transition> {
     let told = rows.into_iter().map(|row| {
         let mut record = row.record;
         for effect in &mut record.effects {
+            // Told once, when it was made.
+            if let (true, Some((_, tried))) = (effect.operation.is_empty(), known.get(&effect.no)) {
+                effect.operation = tried.operation.clone();
+            }
             let tried = Tried {
                 step: effect.step.clone(),
                 intent: effect.intent.clone(),

@@ -22,7 +22,7 @@ use crossdock_store::{
 };
 use crossdock_value::Value;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, LazyLock},
 };
 
@@ -77,6 +77,8 @@ pub(super) struct Draft {
     /// What is done next when it has happened.
     pub then: Option<Work>,
     events: Vec<EventRecord>,
+    /// The highest effect on record.
+    known: u32,
 }
 
 /// A process that does not exist yet.
@@ -101,9 +103,9 @@ pub(super) fn unborn(driver: &dyn Driver) -> Memory {
         timers: Vec::new(),
         exceptions: Vec::new(),
         identities: Vec::new(),
-        requests: HashMap::new(),
-        args: HashMap::new(),
-        doubtful: HashSet::new(),
+        requests: BTreeMap::new(),
+        args: BTreeMap::new(),
+        doubtful: BTreeSet::new(),
         called_off: Vec::new(),
     }
 }
@@ -202,6 +204,7 @@ impl Core {
             work: None,
             then: None,
             events: Vec::new(),
+            known: memory.effects.last().map_or(0, |effect| effect.no),
         })
     }
 
@@ -647,7 +650,7 @@ impl Draft {
     /// Completes the record from what the draft holds by now and writes it into the transition.
     fn write_record(&mut self, record: Record<'_>) {
         let mut record = Record { events: std::mem::take(&mut self.events), ..record };
-        record.effects = self.transition.effects.iter().map(EffectRecord::of).collect();
+        record.effects = self.transition.effects.iter().map(|row| EffectRecord::of(row, row.no > self.known)).collect();
         for (name, due) in &self.transition.timers {
             match due {
                 Some(due) => {

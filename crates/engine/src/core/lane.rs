@@ -11,7 +11,7 @@ use crossdock_store::{
 };
 use crossdock_value::Value;
 use std::{
-    collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque, hash_map::Entry},
     sync::Arc,
 };
 
@@ -53,15 +53,15 @@ pub(super) struct Lane {
     /// A message that cannot be folded stands in front; later messages wait behind it in the store, commands pass.
     pub(super) blocked: Option<InboxId>,
     /// Effects with a call under way, or whose end waits its turn. Kept apart from memory: a reload does not call them back.
-    pub(super) in_flight: HashMap<u32, SystemName>,
+    pub(super) in_flight: BTreeMap<u32, SystemName>,
     /// Settled effects that reconciliation asks about when they get a slot.
-    pub(super) audits: HashSet<u32>,
+    pub(super) audits: BTreeSet<u32>,
     /// Copies that such a question found, to be taken back when their effect gets a slot.
-    pub(super) copies: HashMap<u32, Arc<[String]>>,
+    pub(super) copies: BTreeMap<u32, Arc<[String]>>,
     /// Effects whose copies were to be taken back since reconciliation last came by. One that is still found then waits for the next time.
-    pub(super) retracted: HashSet<u32>,
+    pub(super) retracted: BTreeSet<u32>,
     /// Effects whose call ended without the process being able to hear it, and of which nothing was written since.
-    unheard: HashSet<u32>,
+    unheard: BTreeSet<u32>,
     /// Why the store refused the last draft for what was in it, and how often in a row.
     pub(super) refused: Option<String>,
     refusals: u32,
@@ -107,11 +107,11 @@ pub(super) struct Memory {
     /// What systems call this process's records.
     pub identities: Vec<IdentityRow>,
     /// Request bytes of open effects, while they are at hand.
-    pub requests: HashMap<u32, Arc<[u8]>>,
+    pub requests: BTreeMap<u32, Arc<[u8]>>,
     /// Arguments of open effects, while they are at hand.
-    pub args: HashMap<u32, Value>,
+    pub args: BTreeMap<u32, Value>,
     /// Effects whose last word is from a former run: they may have been sent since.
-    pub doubtful: HashSet<u32>,
+    pub doubtful: BTreeSet<u32>,
     /// Open effects that the flow no longer calls for: they are not sent anew.
     pub called_off: Vec<u32>,
 }
@@ -487,8 +487,8 @@ impl Core {
             timers,
             exceptions,
             identities,
-            requests: HashMap::new(),
-            args: HashMap::new(),
+            requests: BTreeMap::new(),
+            args: BTreeMap::new(),
             doubtful,
             called_off,
         })

@@ -55,8 +55,11 @@ pub(super) struct EffectRecord<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     pub intent: &'a str,
     pub system: &'a str,
+    /// This and the key are told once: not again of an effect that ended in its first generation.
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub operation: &'static str,
     pub generation: u32,
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub key: &'a str,
     pub state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,17 +120,18 @@ pub(super) struct OpenedRecord<'a> {
 }
 
 impl<'a> EffectRecord<'a> {
-    pub fn of(row: &'a EffectRow) -> Self {
+    pub fn of(row: &'a EffectRow, is_new: bool) -> Self {
+        let told = !is_new && !row.state.is_open() && row.generation == 1;
         Self {
             no: row.no,
             step: &row.step,
             intent: &row.intent,
             system: row.system.as_str(),
-            operation: row.operation.as_str(),
+            operation: if told { "" } else { row.operation.as_str() },
             generation: row.generation,
-            key: &row.key,
+            key: if told { "" } else { &row.key },
             state: row.state.as_str(),
-            request: row.request.map(|hash: PayloadHash| hash.to_string()),
+            request: row.request.filter(|_| !told).map(|hash: PayloadHash| hash.to_string()),
         }
     }
 }

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Bytes, client::conn::http1::SendRequest};
 use hyper_util::rt::TokioIo;
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::net::TcpStream;
@@ -40,7 +40,7 @@ struct Held {
 const IDLE_MAX: usize = 256;
 
 /// Connections by address, the last one used on top.
-struct Idle<C>(Mutex<HashMap<Arc<str>, Vec<C>>>);
+struct Idle<C>(Mutex<BTreeMap<Arc<str>, Vec<C>>>);
 
 impl Client {
     pub fn new(answer_max: usize) -> Self {

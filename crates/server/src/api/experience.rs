@@ -20,7 +20,6 @@ use crossdock_flows::Answer;
 use crossdock_store::{Accepted, ProcessKey};
 use crossdock_value::Value;
 use serde::Deserialize;
-use std::sync::Arc;
 
 pub fn routes() -> Vec<Route> {
     let site = &[("channel", "Where the order came from."), ("site", "The site within the channel.")];

@@ -57,8 +57,8 @@ pub(crate) struct Keys {
 
 #[derive(Default)]
 struct Cache {
-    by_subject: HashMap<Arc<str>, Arc<SubjectKey>>,
-    by_no: HashMap<u64, Arc<SubjectKey>>,
+    by_subject: HashMap<Arc<str>, Arc<SubjectKey>, foldhash::fast::RandomState>,
+    by_no: HashMap<u64, Arc<SubjectKey>, foldhash::fast::RandomState>,
 }
 
 impl Keys {

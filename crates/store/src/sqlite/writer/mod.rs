@@ -25,7 +25,7 @@ use log::Log;
 use rusqlite::{Connection, OptionalExtension};
 use statements::Statements;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, mpsc::Receiver},
     thread,
 };
@@ -97,7 +97,7 @@ struct Staged {
     tail: Tail,
     known: KnownByKey,
     /// By kind, status and stage.
-    tally: HashMap<[Arc<str>; 3], i64>,
+    tally: BTreeMap<[Arc<str>; 3], i64>,
     keys: HashSet<u64>,
     stored_keys: Vec<Arc<SubjectKey>>,
     erased: Vec<String>,
@@ -217,7 +217,7 @@ impl Writer<'_> {
         let mut staged = Staged {
             tail: self.tail.clone(),
             known: KnownByKey::default(),
-            tally: HashMap::new(),
+            tally: BTreeMap::new(),
             keys: HashSet::new(),
             stored_keys: Vec::new(),
             erased: Vec::new(),

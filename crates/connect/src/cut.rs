@@ -117,16 +117,32 @@ impl<'d> Cursor<'d> {
     fn string(&mut self) -> Option<()> {
         self.at += 1;
         loop {
-            match self.bytes.get(self.at)? {
-                b'\\' => self.at += 2,
-                b'"' => {
-                    self.at += 1;
-                    return Some(());
-                }
-                _ => self.at += 1,
+            self.at += quote_or_escape(self.bytes.get(self.at..)?)?;
+            if self.bytes[self.at] == b'"' {
+                self.at += 1;
+                return Some(());
             }
+            self.at += 2;
         }
     }
+}
+
+/// Where the first quote or backslash is. Eight bytes at a time: a byte of `word ^ pattern` is zero where it is the pattern's.
+pub(crate) fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const TOPS: u64 = ONES << 7;
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
+    let (eights, rest) = bytes.as_chunks::<8>();
+    for (at, eight) in eights.iter().enumerate() {
+        let word = u64::from_le_bytes(*eight);
+        let found = zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
+        // The lowest mark is true; those above it may be carried over from it.
+        if found != 0 {
+            return Some(8 * at + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let before = bytes.len() - rest.len();
+    rest.iter().position(|byte| matches!(byte, b'"' | b'\\')).map(|at| before + at)
 }
 
 #[cfg(test)]
@@ -155,6 +171,24 @@ mod tests {
         for (document, expected) in cases {
             let expected = expected.map(|parts| parts.into_iter().map(str::to_owned).collect());
             assert_eq!(cut(document), expected, "{document}");
+        }
+    }
+
+    #[test]
+    fn the_first_quote_or_backslash_is_found_wherever_it_lies() {
+        for length in 0..40 {
+            let plain = vec![b'!'; length];
+            assert_eq!(quote_or_escape(&plain), None, "{length}");
+            for at in 0..length {
+                for found in [b'"', b'\\'] {
+                    let mut bytes = plain.clone();
+                    bytes[at] = found;
+                    assert_eq!(quote_or_escape(&bytes), Some(at), "{length}");
+                    // What differs from it by a carry lies right above it.
+                    bytes[at..].iter_mut().skip(1).for_each(|byte| *byte = found ^ 1);
+                    assert_eq!(quote_or_escape(&bytes), Some(at), "{length}");
+                }
+            }
         }
     }
 

@@ -12,6 +12,7 @@
 //! So `orderNo`, `sku`, `trackingNumber` or `gtin` never lose digits, however lucky their check digit is. A number is missed when it
 //! is hidden in another encoding (base64, words), which no scan of text can know; sealing covers what is missed.
 
+use crate::cut::quote_or_escape;
 use std::borrow::Cow;
 
 /// Fewer digits make no card number.
@@ -63,6 +64,26 @@ const CREDENTIALS: &[&str] = &[
     "trackdata",
     "verificationvalue",
 ];
+
+/// By the first letter of a name, which last ones make it worth a look among the credentials: one bit each of a letter or digit.
+const ENDS: [u64; 26] = {
+    let mut ends = [0; 26];
+    let mut at = 0;
+    while at < CREDENTIALS.len() {
+        let name = CREDENTIALS[at].as_bytes();
+        ends[(name[0] - b'a') as usize] |= end_bit(name[name.len() - 1]);
+        at += 1;
+    }
+    ends
+};
+
+const fn end_bit(last: u8) -> u64 {
+    match last {
+        b'a'..=b'z' => 1 << (last - b'a'),
+        b'0'..=b'9' => 1 << (26 + last - b'0'),
+        _ => 0,
+    }
+}
 
 /// Names that say card, whole or as a part.
 const CARD_NAMES: &[&str] = &["pan", "ccnumber", "ccno", "primaryaccountnumber"];
@@ -222,8 +243,11 @@ impl<'b> Scan<'b> {
 
     /// Whether a name is that of a credential; the rest of the judgement waits.
     fn name(&mut self, inner: std::ops::Range<usize>) -> Says {
-        let (short, length) = Self::plain_name(&self.bytes[inner.clone()]);
-        let is_credential = CREDENTIALS.binary_search_by(|known| known.as_bytes().cmp(&short[..length])).is_ok();
+        let raw = &self.bytes[inner.clone()];
+        let is_credential = may_be_credential(raw) && {
+            let (short, length) = Self::plain_name(raw);
+            CREDENTIALS.binary_search_by(|known| known.as_bytes().cmp(&short[..length])).is_ok()
+        };
         self.name = inner;
         if is_credential { Says::Credential } else { Says::Unjudged }
     }
@@ -372,6 +396,17 @@ impl<'b> Scan<'b> {
     }
 }
 
+/// Whether a name begins and ends as a credential's does: hardly any does, and the others need no look at what is between.
+fn may_be_credential(raw: &[u8]) -> bool {
+    let raw = raw.strip_prefix(b"c_").unwrap_or(raw);
+    let first = raw.iter().find(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase);
+    let last = raw.iter().rfind(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase);
+    match (first, last) {
+        (Some(first @ b'a'..=b'z'), Some(last)) => ENDS[usize::from(first - b'a')] & end_bit(last) != 0,
+        _ => false,
+    }
+}
+
 fn blanks(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count()
 }
@@ -383,11 +418,11 @@ fn before(bytes: &[u8], at: usize) -> Option<u8> {
 /// Behind the closing quote of the text that opens at `start`, or the end of the input.
 fn text_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'\\' => at += 2,
+    while let Some(found) = bytes.get(at..).and_then(quote_or_escape) {
+        at += found;
+        match bytes[at] {
             b'"' => return at + 1,
-            _ => at += 1,
+            _ => at += 2,
         }
     }
     bytes.len()
@@ -505,6 +540,19 @@ fn mask(run: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_credential_is_looked_at_however_its_name_is_written() {
+        for name in CREDENTIALS {
+            let (first, rest) = name.split_at(1);
+            for written in [(*name).to_owned(), name.to_uppercase(), format!("c_{first}-{rest}"), format!("_{first}_{rest} ")] {
+                assert!(may_be_credential(written.as_bytes()), "{written}");
+            }
+        }
+        for name in ["", "_", "2cvv", "orderNo", "quantity", "c_"] {
+            assert!(!may_be_credential(name.as_bytes()), "{name}");
+        }
+    }
 
     fn clean(text: &str) -> String {
         String::from_utf8(scrub(text.as_bytes()).bytes.into_owned()).expect("UTF-8")

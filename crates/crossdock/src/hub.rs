@@ -14,7 +14,10 @@ use crossdock_engine::{
 use crossdock_flows::{order::OrderFlow, payment::PaymentFlow};
 use crossdock_landscape::{Job, Known, Landscape, LoadError, Missed};
 use crossdock_value::Value;
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// What keeps a hub from being wired.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +110,7 @@ pub fn wire(
         Arc::new(FlowDriver::<PaymentFlow>::default()),
         Arc::new(FlowDriver::<Stray>::default()),
     ];
-    let rules = Arc::new(Rules(landscape.clone()));
+    let rules = Arc::new(Rules::new(landscape.clone()));
     Ok(Wiring { contracts: rules.clone(), ..Wiring::new(systems, drivers, rules) })
 }
 
@@ -126,11 +129,24 @@ pub fn schedules(landscape: &Landscape) -> Vec<schedule::Schedule> {
 }
 
 /// The landscape as the engine asks it.
-pub struct Rules(pub Arc<Landscape>);
+pub struct Rules {
+    landscape: Arc<Landscape>,
+    /// The policies that orders were given lately, so that each is written and digested once.
+    pinned: Mutex<Vec<Pinned>>,
+}
+
+/// Policies remembered: a landscape has a few for each market.
+const PINNED_MAX: usize = 64;
+
+impl Rules {
+    pub fn new(landscape: Arc<Landscape>) -> Self {
+        Self { landscape, pinned: Mutex::default() }
+    }
+}
 
 impl Contracts for Rules {
     fn check(&self, kind: &str, message: &Value) -> Result<(), String> {
-        self.0.check_contract(kind, message)
+        self.landscape.check_contract(kind, message)
     }
 }
 
@@ -139,9 +155,18 @@ impl PolicySource for Rules {
     fn policy_for(&self, document: &Value) -> Result<Pinned, String> {
         let channel = ChannelId::new(document.get("channel").as_str().unwrap_or_default());
         let site = SiteId::new(document.get("site").as_str().unwrap_or_default());
-        let market = self.0.market_of(&channel, &site).ok_or_else(|| format!("no market has the site {channel}/{site}"))?;
-        let policy = self.0.policy_for(market, document).map_err(|e| e.to_string())?;
-        Ok(pin(policy))
+        let market =
+            self.landscape.market_of(&channel, &site).ok_or_else(|| format!("no market has the site {channel}/{site}"))?;
+        let policy = self.landscape.policy_for(market, document).map_err(|e| e.to_string())?;
+        let mut known = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pinned) = known.iter().find(|pinned| *pinned.policy == policy) {
+            return Ok(pinned.clone());
+        }
+        let pinned = pin(policy);
+        if known.len() < PINNED_MAX {
+            known.push(pinned.clone());
+        }
+        Ok(pinned)
     }
 }
 

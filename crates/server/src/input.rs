@@ -25,21 +25,12 @@ pub struct BodyMax(pub usize);
 /// The raw body.
 pub struct Raw(pub Bytes);
 
-/// A JSON body, typed; `1` is the same document, for what is passed on untouched.
-pub struct Json<T>(pub T, pub Document);
+/// A JSON body, typed.
+pub struct Json<T>(pub T);
 
-/// A JSON document as it came and as it was understood.
-pub struct Document {
-    pub value: Value,
-    bytes: Bytes,
-}
-
-impl Document {
-    /// A member of the document, as it was written.
-    pub fn raw(&self, member: &str) -> &[u8] {
-        crossdock_connect::cut::field(&self.bytes, member).unwrap_or(b"null")
-    }
-}
+/// A JSON body that carries an order as its member `order`: the rest typed; `1` is the order as it was written, sound JSON of which no
+/// value was made, because whoever reads it does so again.
+pub struct Carrier<T>(pub T, pub Bytes);
 
 /// A form of the console.
 pub struct Form<T>(pub T);
@@ -84,16 +75,34 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             return Err(Problem::of(Code::UnsupportedMediaType));
         }
         let Raw(bytes) = Raw::from_request(request, state).await?;
-        let value = parse(&bytes)?;
-        let typed = crossdock_value::from_value(&value)?;
-        Ok(Self(typed, Document { value, bytes }))
+        Ok(Self(crossdock_value::from_value(&parse(&bytes)?)?))
     }
 }
 
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Carrier<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::of(Code::UnsupportedMediaType));
+        }
+        let Raw(bytes) = Raw::from_request(request, state).await?;
+        crossdock_value::check(&bytes, &LIMITS)?;
+        let Some(order) = crossdock_connect::cut::field(&bytes, "order") else {
+            return Ok(Self(crossdock_value::from_value(&parse(&bytes)?)?, Bytes::from_static(b"null")));
+        };
+        let at = order.as_ptr().addr() - bytes.as_ptr().addr();
+        let rest = [&bytes[..at], b"null", &bytes[at + order.len()..]].concat();
+        Ok(Self(crossdock_value::from_value(&parse(&rest)?)?, bytes.slice_ref(order)))
+    }
+}
+
+/// What a document may cost at a surface.
+const LIMITS: Limits = Limits { bytes_max: 16 << 20, depth_max: 64, values_max: 200_000 };
+
 /// Parses JSON within the limits of the surfaces.
 pub fn parse(bytes: &[u8]) -> Result<Value, Problem> {
-    let limits = Limits { bytes_max: 16 << 20, depth_max: 64, values_max: 200_000 };
-    Ok(crossdock_value::parse(bytes, &limits)?)
+    Ok(crossdock_value::parse(bytes, &LIMITS)?)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

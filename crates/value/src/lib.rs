@@ -26,7 +26,7 @@ mod write;
 pub use jq::{Budget, CompileError, Program, RunError};
 pub use map::Map;
 pub use mapping::{Mapping, MappingError};
-pub use parse::{Limits, ParseError, ParseErrorKind, parse, parse_str};
+pub use parse::{Limits, ParseError, ParseErrorKind, check, parse, parse_str};
 pub use rust_decimal::Decimal;
 pub use serde_bridge::{Error, from_value, to_value};
 pub use value::{Value, obj};

@@ -9,9 +9,6 @@ use std::sync::Arc;
 
 use crate::Value;
 
-/// Entries from which an index pays for itself.
-const INDEX_FROM: usize = 24;
-
 /// A JSON object that remembers the order of its keys.
 ///
 /// Two maps are equal when they hold the same entries, whatever their order.
@@ -24,6 +21,9 @@ pub struct Map {
 }
 
 impl Map {
+    /// Entries from which an index pays for itself.
+    pub(crate) const INDEX_FROM: usize = 24;
+
     /// An empty object.
     pub fn new() -> Self {
         Self::default()
@@ -117,15 +117,15 @@ impl Map {
         self.reindex();
     }
 
-    fn push(&mut self, key: Arc<str>, value: Value) {
-        self.entries.push((key.clone(), value));
-        let at = self.entries.len() - 1;
-        match &mut self.index {
-            Some(index) => {
-                index.insert(key, at);
-            }
-            None if at + 1 >= INDEX_FROM => self.reindex(),
-            None => {}
+    /// Adds an entry of which the caller knows that its key is not there.
+    pub(crate) fn push(&mut self, key: Arc<str>, value: Value) {
+        let at = self.entries.len();
+        if let Some(index) = &mut self.index {
+            index.insert(key.clone(), at);
+        }
+        self.entries.push((key, value));
+        if at + 1 == Self::INDEX_FROM {
+            self.reindex();
         }
     }
 
@@ -137,7 +137,7 @@ impl Map {
     }
 
     fn reindex(&mut self) {
-        self.index = (self.entries.len() >= INDEX_FROM).then(|| {
+        self.index = (self.entries.len() >= Self::INDEX_FROM).then(|| {
             let keys = self.entries.iter().enumerate();
             Box::new(keys.map(|(at, (key, _))| (key.clone(), at)).collect())
         });

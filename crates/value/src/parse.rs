@@ -5,6 +5,7 @@
 //! accepted at all; nothing is repaired.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
@@ -93,6 +94,15 @@ impl fmt::Display for Place<'_> {
 
 /// Reads exactly one JSON value.
 pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Value, ParseError> {
+    read::<Value>(bytes, limits)
+}
+
+/// Whether `parse` would read it, without making a value of it: for what is passed on as it was written.
+pub fn check(bytes: &[u8], limits: &Limits) -> Result<(), ParseError> {
+    read::<()>(bytes, limits)
+}
+
+fn read<V: Made>(bytes: &[u8], limits: &Limits) -> Result<V, ParseError> {
     if bytes.len() > limits.bytes_max {
         let kind = ParseErrorKind::TooLarge { bytes: bytes.len(), max: limits.bytes_max };
         return Err(ParseError { kind, offset: limits.bytes_max, path: String::new() });
@@ -114,6 +124,97 @@ enum Step<'a> {
     Key(Cow<'a, str>),
 }
 
+/// What is made of what is read.
+trait Made: Sized {
+    type Object<'a>: Default;
+
+    fn word(word: Option<bool>) -> Self;
+    fn number(number: rust_decimal::Decimal) -> Self;
+    fn text(text: Cow<'_, str>) -> Self;
+    fn array(items: Vec<Self>) -> Self;
+    fn has(object: &Self::Object<'_>, key: &str) -> bool;
+    /// The key is not there yet.
+    fn add<'a>(object: &mut Self::Object<'a>, key: Cow<'a, str>, value: Self);
+    fn object(object: Self::Object<'_>) -> Self;
+}
+
+impl Made for Value {
+    type Object<'a> = Map;
+
+    fn word(word: Option<bool>) -> Self {
+        word.map_or(Value::Null, Value::Bool)
+    }
+
+    fn number(number: rust_decimal::Decimal) -> Self {
+        Value::Num(number)
+    }
+
+    fn text(text: Cow<'_, str>) -> Self {
+        Value::Str(text.into())
+    }
+
+    fn array(items: Vec<Self>) -> Self {
+        Value::from(items)
+    }
+
+    fn has(object: &Map, key: &str) -> bool {
+        object.contains_key(key)
+    }
+
+    fn add<'a>(object: &mut Map, key: Cow<'a, str>, value: Self) {
+        object.push(Arc::from(key), value);
+    }
+
+    fn object(object: Map) -> Self {
+        Value::from(object)
+    }
+}
+
+/// Nothing: only the keys of an object are remembered while it is read, so that none comes twice.
+impl Made for () {
+    type Object<'a> = Keys<'a>;
+
+    fn word(_: Option<bool>) {}
+
+    fn number(_: rust_decimal::Decimal) {}
+
+    fn text(_: Cow<'_, str>) {}
+
+    fn array(_: Vec<()>) {}
+
+    fn has(object: &Keys<'_>, key: &str) -> bool {
+        object.has(key)
+    }
+
+    fn add<'a>(object: &mut Keys<'a>, key: Cow<'a, str>, (): ()) {
+        object.add(key);
+    }
+
+    fn object(_: Keys<'_>) {}
+}
+
+/// The keys of an object: along a vector while they are few, as in [`Map`].
+#[derive(Default)]
+struct Keys<'a> {
+    few: Vec<Cow<'a, str>>,
+    many: HashSet<Cow<'a, str>>,
+}
+
+impl<'a> Keys<'a> {
+    fn has(&self, key: &str) -> bool {
+        if self.many.is_empty() { self.few.iter().any(|known| known == key) } else { self.many.contains(key) }
+    }
+
+    fn add(&mut self, key: Cow<'a, str>) {
+        if self.few.len() < Map::INDEX_FROM && self.many.is_empty() {
+            self.few.push(key);
+        } else {
+            self.many.extend(self.few.drain(..));
+            self.many.insert(key);
+        }
+    }
+}
+
 struct Reader<'a, 'l> {
     lexer: SliceLexer<'a>,
     limits: &'l Limits,
@@ -123,7 +224,7 @@ struct Reader<'a, 'l> {
 type Parsed<T> = Result<T, ParseErrorKind>;
 
 impl<'a> Reader<'a, '_> {
-    fn document(&mut self, path: &mut Vec<Step<'a>>) -> Parsed<Value> {
+    fn document<V: Made>(&mut self, path: &mut Vec<Step<'a>>) -> Parsed<V> {
         let next = self.lexer.ws_peek().ok_or(ParseErrorKind::Expected("a value"))?;
         let value = self.value(next, path)?;
         match self.lexer.ws_peek() {
@@ -132,37 +233,37 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn value(&mut self, next: u8, path: &mut Vec<Step<'a>>) -> Parsed<Value> {
+    fn value<V: Made>(&mut self, next: u8, path: &mut Vec<Step<'a>>) -> Parsed<V> {
         self.values += 1;
         if self.values > self.limits.values_max {
             return Err(ParseErrorKind::TooMany { max: self.limits.values_max });
         }
         match next {
-            b'"' => self.lexer.discarded().str_string().map(Value::from_cow).map_err(text_error),
+            b'"' => self.lexer.discarded().str_string().map(V::text).map_err(text_error),
             b'-' | b'0'..=b'9' => self.number(),
             b'[' | b'{' if path.len() >= self.limits.depth_max => Err(ParseErrorKind::TooDeep { max: self.limits.depth_max }),
             b'[' => self.array(path),
             b'{' => self.object(path),
             b'a'..=b'z' => match self.lexer.null_or_bool() {
-                Some(word) => Ok(word.map_or(Value::Null, Value::Bool)),
+                Some(word) => Ok(V::word(word)),
                 None => Err(ParseErrorKind::Expected("null, true or false")),
             },
             _ => Err(ParseErrorKind::Expected("a value")),
         }
     }
 
-    fn number(&mut self) -> Parsed<Value> {
+    fn number<V: Made>(&mut self) -> Parsed<V> {
         let start = self.lexer.as_slice();
         let number = self.lexer.num_string().validated();
         let (text, _) = number.map_err(|_| ParseErrorKind::Expected("a digit"))?;
-        decimal::read(text).map(Value::Num).ok_or_else(|| {
+        decimal::read(text).map(V::number).ok_or_else(|| {
             // Point at the number, not behind it.
             self.lexer = SliceLexer::new(start);
             ParseErrorKind::Number
         })
     }
 
-    fn array(&mut self, path: &mut Vec<Step<'a>>) -> Parsed<Value> {
+    fn array<V: Made>(&mut self, path: &mut Vec<Step<'a>>) -> Parsed<V> {
         let mut items = Vec::new();
         self.sequence(b']', |reader, next| {
             path.push(Step::Item(items.len()));
@@ -170,18 +271,18 @@ impl<'a> Reader<'a, '_> {
             path.pop();
             Ok(())
         })?;
-        Ok(Value::from(items))
+        Ok(V::array(items))
     }
 
-    fn object(&mut self, path: &mut Vec<Step<'a>>) -> Parsed<Value> {
-        let mut map = Map::new();
+    fn object<V: Made>(&mut self, path: &mut Vec<Step<'a>>) -> Parsed<V> {
+        let mut object = V::Object::<'a>::default();
         self.sequence(b'}', |reader, next| {
             if next != b'"' {
                 return Err(ParseErrorKind::Expected("a key in quotes"));
             }
             let start = reader.lexer.as_slice();
             let key = reader.lexer.discarded().str_string().map_err(text_error)?;
-            if map.contains_key(&key) {
+            if V::has(&object, &key) {
                 reader.lexer = SliceLexer::new(start);
                 return Err(ParseErrorKind::DuplicateKey(key.into_owned()));
             }
@@ -192,10 +293,10 @@ impl<'a> Reader<'a, '_> {
             path.push(Step::Key(key.clone()));
             let value = reader.value(next, path)?;
             path.pop();
-            map.insert(Arc::<str>::from(key), value);
+            V::add(&mut object, key, value);
             Ok(())
         })?;
-        Ok(Value::from(map))
+        Ok(V::object(object))
     }
 
     /// Reads `first, second, ...` up to `end`; the opening bracket is still to be taken.
@@ -218,12 +319,6 @@ impl<'a> Reader<'a, '_> {
                 }
             }
         }
-    }
-}
-
-impl Value {
-    fn from_cow(text: Cow<str>) -> Self {
-        Value::Str(text.into())
     }
 }
 
@@ -254,6 +349,7 @@ mod tests {
 
     fn refused(text: &[u8], limits: &Limits) -> (&'static str, usize, String) {
         let error = parse(text, limits).expect_err("the document is not to be accepted");
+        assert_eq!(check(text, limits).as_ref(), Err(&error), "it is checked as it is read");
         (error.code(), error.offset, error.path)
     }
 
@@ -268,6 +364,7 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(to_json_string(&parse_str(text).unwrap()), expected, "{text}");
+            assert_eq!(check(text.as_bytes(), &Limits::default()), Ok(()), "{text}");
         }
     }
 

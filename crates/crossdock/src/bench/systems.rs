@@ -70,7 +70,7 @@ pub fn wire(workload: Workload, urls: &[String]) -> Result<Wiring, String> {
     }
     let policies: Arc<dyn PolicySource> = match workload {
         Workload::Engine => Arc::new(Unused),
-        Workload::Full => Arc::new(hub::Rules(Arc::new(landscape))),
+        Workload::Full => Arc::new(hub::Rules::new(Arc::new(landscape))),
     };
     let drivers: Vec<Arc<dyn Driver>> =
         vec![Arc::new(FlowDriver::<SixSteps>::default()), Arc::new(FlowDriver::<Stray>::default())];

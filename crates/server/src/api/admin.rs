@@ -129,7 +129,7 @@ struct Erased {
     subject: String,
 }
 
-async fn erase(State(app): State<App>, actor: Actor, Json(request, _): Json<Erasure>) -> Result<axum::Json<Erased>, Problem> {
+async fn erase(State(app): State<App>, actor: Actor, Json(request): Json<Erasure>) -> Result<axum::Json<Erased>, Problem> {
     let known = request.subject.starts_with("customer:") || request.subject.starts_with("guest:");
     if !known || request.subject.len() > 512 {
         return Err(Problem::new(Code::InvalidRequest, "A subject begins with `customer:` or `guest:`.").at("subject"));
@@ -198,7 +198,7 @@ async fn keys(State(app): State<App>) -> axum::Json<Keys> {
 async fn add_key(
     State(app): State<App>,
     actor: Actor,
-    Json(request, _): Json<NewKey>,
+    Json(request): Json<NewKey>,
 ) -> Result<(StatusCode, axum::Json<MadeKey>), Problem> {
     let (role, sites) = (role(&request.role)?, sites(request.sites)?);
     record(&app, &actor, "key added", &request.name).await?;
@@ -216,7 +216,7 @@ async fn revoke_key(State(app): State<App>, actor: Actor, Path(name): Path<Strin
     }
 }
 
-async fn add_person(State(app): State<App>, actor: Actor, Json(request, _): Json<NewPerson>) -> Result<StatusCode, Problem> {
+async fn add_person(State(app): State<App>, actor: Actor, Json(request): Json<NewPerson>) -> Result<StatusCode, Problem> {
     let (role, sites) = (role(&request.role)?, sites(request.sites)?);
     if role == Role::Machine {
         return Err(Problem::new(Code::InvalidRequest, "A machine uses a key; it does not sign in.").at("role"));

@@ -5,7 +5,7 @@ use crate::{
     app::App,
     auth::roles::{Action, Actor},
     console::words,
-    input::{IdempotencyKey, Json, Path, Query},
+    input::{self, Carrier, IdempotencyKey, Json, Path, Query},
     problem::{Code, Problem},
     route::{Access, COMMAND, Doc, NO_BODY, ORDER, Route, api},
 };
@@ -20,6 +20,7 @@ use crossdock_flows::Answer;
 use crossdock_store::{Accepted, ProcessKey};
 use crossdock_value::Value;
 use serde::Deserialize;
+use std::sync::Arc;
 
 pub fn routes() -> Vec<Route> {
     let site = &[("channel", "Where the order came from."), ("site", "The site within the channel.")];
@@ -84,7 +85,7 @@ async fn place(
     State(app): State<App>,
     actor: Actor,
     IdempotencyKey(key): IdempotencyKey,
-    Json(request, document): Json<PlaceOrder>,
+    Carrier(request, order): Carrier<PlaceOrder>,
 ) -> Result<Response, Problem> {
     app.hub.accepts()?;
     if !actor.sites.hold(&request.channel, &request.site) {
@@ -93,7 +94,7 @@ async fn place(
     let source = SystemName::new(request.source.as_deref().unwrap_or("hub"));
     let number = match request.source {
         Some(_) => request.number.clone().ok_or_else(|| missing("number"))?,
-        None => canonical_number(&request, document.value.get("order"))?,
+        None => canonical_number(&request, &input::parse(&order)?)?,
     };
     let reference = reference(&request.channel, &request.site, &number)?;
     let intake = OrderIntake {
@@ -101,7 +102,7 @@ async fn place(
         site: request.site.into(),
         number: number.into(),
         source,
-        body: document.raw("order").into(),
+        body: Arc::from(&*order),
         actor: actor.name,
         idempotency_key: Some(key),
     };
@@ -215,7 +216,7 @@ async fn cancel(
     actor: Actor,
     Path(number): Path<String>,
     IdempotencyKey(key): IdempotencyKey,
-    Json(request, _): Json<Cancellation>,
+    Json(request): Json<Cancellation>,
 ) -> Result<Response, Problem> {
     let reference = reference(&request.channel, &request.site, &number)?;
     if request.reason.trim().is_empty() || request.reason.len() > 500 {

@@ -166,7 +166,7 @@ async fn command(
     actor: Actor,
     Path(id): Path<String>,
     IdempotencyKey(key): IdempotencyKey,
-    Json(command, _): Json<Command>,
+    Json(command): Json<Command>,
 ) -> Result<Response, Problem> {
     let process = process_key(&id)?;
     find(&*app.read, &actor, &process).await?;

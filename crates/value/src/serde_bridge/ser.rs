@@ -254,7 +254,8 @@ macro_rules! build_struct {
             type Error = Error;
 
             fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Error> {
-                self.built.insert(key, value.serialize(Writer)?);
+                // No field comes twice.
+                self.built.push(key.into(), value.serialize(Writer)?);
                 Ok(())
             }
 

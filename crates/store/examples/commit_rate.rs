@@ -136,7 +136,7 @@ fn transition(life: &Life) -> Transition {
         let bytes = format!("{{\"order\":\"{:08}\",\"step\":{version}}}", life.number).into_bytes();
         let hash = PayloadHash::of(&bytes);
         made.request = Some(hash);
-        payloads.push(Payload { hash, bytes: Arc::from(bytes) });
+        payloads.push(Payload { hash, bytes: Arc::from(bytes), message: None });
         effects.push(made);
     }
     Transition {

@@ -1,7 +1,7 @@
 //! How values stand in columns, the same in every store that writes columns.
 
 use crate::{
-    Addressee, EffectState, Priority, ProcessRow, SummaryRow,
+    Addressee, EffectState, InboxId, Priority, ProcessRow, SummaryRow,
     audit::{hex, unhex},
 };
 use sha2::{Digest, Sha256};
@@ -49,6 +49,23 @@ pub(crate) fn addressee_columns(to: &Addressee) -> (Option<&str>, &str, &str) {
         Addressee::Process(process) => (None, &process.kind, &process.key),
         Addressee::Theirs { system, kind, id } => (Some(system.as_str()), kind, id),
     }
+}
+
+/// What stands in place of an archived body that is kept as a message, in bytes.
+pub(crate) const REFERENCE: usize = 9;
+/// A sealed body begins with the number of its form, which is never 0.
+const REFERS: u8 = 0;
+
+pub(crate) fn reference(InboxId(id): InboxId) -> [u8; REFERENCE] {
+    let mut bytes = [REFERS; REFERENCE];
+    bytes[1..].copy_from_slice(&id.to_le_bytes());
+    bytes
+}
+
+/// The message that an archived body refers to; `None` when it is a body.
+pub(crate) fn referred(archived: &[u8]) -> Option<InboxId> {
+    let id = archived.strip_prefix(&[REFERS])?;
+    Some(InboxId(i64::from_le_bytes(id.try_into().ok()?)))
 }
 
 const TEXT: u8 = 0;
@@ -133,6 +150,16 @@ mod tests {
         }
         assert_eq!(compact(&"ab".repeat(32)).len(), 33);
         assert!(expand(&[]).is_none() && expand(&[7, 1]).is_none());
+    }
+
+    #[test]
+    fn a_reference_is_read_back_and_no_body_is_taken_for_one() {
+        for id in [0, 1, i64::MAX, -1] {
+            assert_eq!(referred(&reference(InboxId(id))), Some(InboxId(id)));
+        }
+        for body in [&[][..], &[0], &[1, 0, 0, 0, 0, 0, 0, 0, 0], &[0; 10]] {
+            assert_eq!(referred(body), None, "{body:?}");
+        }
     }
 
     #[test]

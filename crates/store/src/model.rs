@@ -238,6 +238,8 @@ impl fmt::Debug for PayloadHash {
 pub struct Payload {
     pub hash: PayloadHash,
     pub bytes: Arc<[u8]>,
+    /// The inbox row whose body they are: then the store may name it instead of keeping them twice, and they go when it goes.
+    pub message: Option<InboxId>,
 }
 
 /// One step of one process, committed whole or not at all.

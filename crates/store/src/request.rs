@@ -2,6 +2,7 @@
 
 use crate::{
     Accepted, Committed, CursorWrite, Intake, Lease, ProcessKey, StoreError, Transition, TransitionId,
+    codes::{REFERENCE, reference},
     vault::{Place, Sealed, SubjectKey, Vault},
 };
 use crossdock_canonical::Timestamp;
@@ -57,7 +58,7 @@ impl Op {
         match self {
             Self::Accept { rows, .. } => Box::new(rows.iter().map(|row| &row.body.key)),
             Self::Commit(transition) => Box::new(
-                transition.payloads.iter().map(|sealed| &sealed.key).chain(transition.messages.iter().map(|row| &row.body.key)),
+                transition.payloads.iter().filter_map(Archived::key).chain(transition.messages.iter().map(|row| &row.body.key)),
             ),
             Self::WasCommitted { .. }
             | Self::Lease { .. }
@@ -77,7 +78,7 @@ impl Op {
         match self {
             Self::Accept { rows, .. } => sealed(rows),
             Self::Commit(transition) => {
-                let payloads: usize = transition.payloads.iter().map(|sealed| sealed.bytes.len()).sum();
+                let payloads: usize = transition.payloads.iter().map(|payload| payload.bytes().len()).sum();
                 let plain = &transition.plain;
                 payloads + sealed(&transition.messages) + plain.row.state.len() + plain.record.as_ref().map_or(0, Vec::len)
             }
@@ -137,13 +138,36 @@ impl SealedIntake {
     }
 }
 
+/// A payload as it goes to the disk.
+pub(crate) enum Archived {
+    Sealed(Sealed),
+    /// Kept already, as a message: the reference to it.
+    Message([u8; REFERENCE]),
+}
+
+impl Archived {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Sealed(sealed) => &sealed.bytes,
+            Self::Message(reference) => reference,
+        }
+    }
+
+    pub(crate) fn key(&self) -> Option<&Arc<SubjectKey>> {
+        match self {
+            Self::Sealed(sealed) => Some(&sealed.key),
+            Self::Message(_) => None,
+        }
+    }
+}
+
 pub(crate) struct SealedTransition {
     /// Without its messages, which are sealed below.
     pub(crate) plain: Transition,
     pub(crate) partition: u16,
     pub(crate) record_hash: Option<[u8; 32]>,
     /// In the order of the payloads of `plain`.
-    pub(crate) payloads: Vec<Sealed>,
+    pub(crate) payloads: Vec<Archived>,
     pub(crate) messages: Vec<SealedIntake>,
 }
 
@@ -152,8 +176,12 @@ impl SealedTransition {
         let payloads = plain
             .payloads
             .iter()
-            .map(|payload| {
-                vault.seal(&plain.row.subject, &Place::Payload { process: &plain.process, hash: &payload.hash }, &payload.bytes)
+            .map(|payload| match payload.message {
+                Some(id) => Ok(Archived::Message(reference(id))),
+                None => {
+                    let place = Place::Payload { process: &plain.process, hash: &payload.hash };
+                    vault.seal(&plain.row.subject, &place, &payload.bytes).map(Archived::Sealed)
+                }
             })
             .collect::<Result<_, _>>()?;
         let messages = std::mem::take(&mut plain.messages)

@@ -279,7 +279,7 @@ impl Core {
         }
         let payload = self.config.archive.then(|| PayloadHash::of(&row.body));
         if let Some(hash) = payload {
-            draft.transition.payloads.push(Payload { hash, bytes: row.body.clone() });
+            draft.transition.payloads.push(Payload { hash, bytes: row.body.clone(), message: Some(row.id) });
         }
         let input = FlowInput::Message { from: row.source.clone(), kind: row.kind.to_string(), body };
         self.hear(process, memory, &input, now, &mut draft);
@@ -365,7 +365,7 @@ impl Core {
             currency: order.currency.as_str().into(),
             ..SummaryRow::default()
         };
-        draft.transition.payloads.push(Payload { hash, bytes });
+        draft.transition.payloads.push(Payload { hash, bytes, message: None });
         draft.document = Some(body.clone());
         draft.pinned = Some(pinned);
         Ok(())
@@ -394,7 +394,7 @@ impl Core {
             draft.transition.row.summary.stage = "unreadable".into();
         }
         let hash = PayloadHash::of(&row.body);
-        draft.transition.payloads.push(Payload { hash, bytes: row.body.clone() });
+        draft.transition.payloads.push(Payload { hash, bytes: row.body.clone(), message: Some(row.id) });
         let exception = ExceptionRow {
             class: class.into(),
             step: "".into(),

@@ -194,7 +194,7 @@ impl Core {
             Ok(prepared) => {
                 let hash = PayloadHash::of(&prepared.bytes);
                 row.request = Some(hash);
-                draft.transition.payloads.push(Payload { hash, bytes: prepared.bytes.clone() });
+                draft.transition.payloads.push(Payload { hash, bytes: prepared.bytes.clone(), message: None });
                 draft.requests.push((row.no, prepared.bytes, effect.args.clone()));
                 row.state = EffectState::Pending;
                 row.due = Some(now);

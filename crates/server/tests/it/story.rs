@@ -31,9 +31,13 @@ pub async fn silent_warehouse(store: &MemoryStore, site: &str, words: &Words) ->
     let began = Timestamp::parse(NOW).expect("an instant") - Duration::minutes(40);
     let key = ProcessKey::new("order", &format!("sfcc/{site}/{}", words.number));
     let document = order_document(site, words).to_string();
-    let answer = Payload { hash: PayloadHash::of(ANSWER.as_bytes()), bytes: ANSWER.as_bytes().into() };
-    let request = Payload { hash: PayloadHash::of(b"{\"reference\":\"1\"}"), bytes: Arc::from(&b"{\"reference\":\"1\"}"[..]) };
-    let document = Payload { hash: PayloadHash::of(document.as_bytes()), bytes: document.into_bytes().into() };
+    let answer = Payload { hash: PayloadHash::of(ANSWER.as_bytes()), bytes: ANSWER.as_bytes().into(), message: None };
+    let request = Payload {
+        hash: PayloadHash::of(b"{\"reference\":\"1\"}"),
+        bytes: Arc::from(&b"{\"reference\":\"1\"}"[..]),
+        message: None,
+    };
+    let document = Payload { hash: PayloadHash::of(document.as_bytes()), bytes: document.into_bytes().into(), message: None };
     let mut teller = Teller { store, key: key.clone(), version: 0, row: row(site, words, document.hash), at: began };
 
     let erp =

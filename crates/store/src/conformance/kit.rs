@@ -149,7 +149,7 @@ pub(super) fn exception(class: &str, since: i64) -> ExceptionRow {
 }
 
 pub(super) fn payload(bytes: &[u8]) -> Payload {
-    Payload { hash: PayloadHash::of(bytes), bytes: Arc::from(bytes) }
+    Payload { hash: PayloadHash::of(bytes), bytes: Arc::from(bytes), message: None }
 }
 
 /// Leases everything; the epoch of the first lease is 1.

@@ -4,11 +4,12 @@ use super::{
     Case, Whole,
     kit::{at, commit, leased, message, order, payload, placed, step, stored, wait},
 };
-use crate::{AuditVerdict, InboxId, Partitions, PayloadHash, Transition};
+use crate::{AuditVerdict, InboxId, Intake, Partitions, Payload, PayloadHash, Transition};
 use std::sync::Arc;
 
 pub(super) const CASES: &[Case] = &[
     ("a_payload_is_found_by_its_hash_within_its_process", found),
+    ("a_payload_that_is_the_body_of_a_message_is_read_as_long_as_the_message_is_kept", of_message),
     ("erasing_a_subject_makes_all_that_was_sealed_of_it_unreadable", erased),
     ("what_comes_after_an_erasure_is_kept", after),
     ("a_message_of_an_erased_subject_still_waits_without_its_body", waiting),
@@ -26,6 +27,21 @@ fn found(store: &dyn Whole) {
         assert_eq!(wait(store.payload(&order("2"), &hash)), Ok(None));
     }
     assert_eq!(wait(store.payload(&order("1"), &PayloadHash::of(b"other"))), Ok(None));
+}
+
+fn of_message(store: &dyn Whole) {
+    leased(store);
+    let body = b"an order in its storefront's words ".repeat(40);
+    let intake = Intake { body: body.clone().into(), ..placed("1") };
+    let id = stored(store, intake);
+    let archived = Payload { message: Some(id), ..payload(&body) };
+    let hash = archived.hash;
+    commit(store, Transition { settles: Some(id), payloads: vec![archived], ..step("1", 0) });
+    commit(store, Transition { payloads: vec![payload(b"later")], ..step("1", 1) });
+    assert_eq!(wait(store.payload(&order("1"), &hash)).expect("reads").as_deref(), Some(&body[..]));
+    assert_eq!(wait(store.payload(&order("2"), &hash)), Ok(None), "it is of one process");
+    wait(store.erase_subject(at(9), "person:anna", "guest:1")).expect("erases");
+    assert_eq!(wait(store.payload(&order("1"), &hash)), Ok(None));
 }
 
 fn erased(store: &dyn Whole) {

@@ -163,7 +163,7 @@ fn transition(order: u32, version: u64, message: InboxId) -> Transition {
             ..placed(order)
         }],
         identities: Vec::new(),
-        payloads: vec![Payload { hash, bytes }],
+        payloads: vec![Payload { hash, bytes, message: None }],
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     DueEffect, DueTimer, EffectRow, ExceptionRow, IdentityRow, InboxId, InboxPage, InboxRow, Loaded, Partitions, PayloadHash,
     ProcessKey, StoreError,
+    codes::referred,
     vault::{KeyRow, Place, SubjectKey, key_no},
 };
 use crossdock_canonical::Timestamp;
@@ -130,9 +131,21 @@ impl Reader {
             )
             .await?;
         let Some(row) = found else { return Ok(None) };
-        let sealed: &[u8] = get(&row, 0)?;
+        let archived: &[u8] = get(&row, 0)?;
+        if let Some(message) = referred(archived) {
+            return self.message(message).await;
+        }
+        let keys = self.keys([archived].into_iter()).await?;
+        self.open(&keys, &Place::Payload { process, hash }, archived)
+    }
+
+    /// The body of a message, folded or not.
+    async fn message(&self, InboxId(id): InboxId) -> Result<Option<Arc<[u8]>>, StoreError> {
+        let sql = "SELECT to_system, to_kind, to_key, source, kind, body FROM inbox WHERE id = $1";
+        let Some(row) = self.ask_opt(sql, &[&id]).await? else { return Ok(None) };
+        let (to, source, kind, sealed) = (addressee(&row, 0)?, system(&row, 3)?, text(&row, 4)?, get::<&[u8]>(&row, 5)?);
         let keys = self.keys([sealed].into_iter()).await?;
-        self.open(&keys, &Place::Payload { process, hash }, sealed)
+        self.open(&keys, &Place::Inbox { to: &to, source: source.as_str(), kind: &kind }, sealed)
     }
 
     /// Fetches the keys of sealed bodies, as far as they are not in memory.

@@ -7,7 +7,8 @@ use super::{
     },
 };
 use crate::{
-    DueEffect, DueTimer, ExceptionRow, IdentityRow, InboxId, InboxRow, Loaded, PayloadHash, ProcessKey, StoreError, vault::Place,
+    DueEffect, DueTimer, ExceptionRow, IdentityRow, InboxId, InboxRow, Loaded, PayloadHash, ProcessKey, StoreError,
+    codes::referred, vault::Place,
 };
 use crossdock_canonical::Timestamp;
 use rusqlite::OptionalExtension;
@@ -98,13 +99,31 @@ impl Reader {
                 })
                 .optional()?;
             match found {
-                Some((_, Some(sealed))) => return self.open_sealed(&Place::Payload { process, hash }, &sealed),
+                Some((_, Some(archived))) => {
+                    return match referred(&archived) {
+                        Some(message) => self.message(message),
+                        None => self.open_sealed(&Place::Payload { process, hash }, &archived),
+                    };
+                }
                 // Numbers only fall along the chain; anything else is no chain.
                 Some((prev, None)) if prev < at => at = prev,
                 Some(_) | None => break,
             }
         }
         Ok(None)
+    }
+
+    /// The body of a message, folded or not.
+    fn message(&self, InboxId(id): InboxId) -> Result<Option<Arc<[u8]>>, StoreError> {
+        let found = self
+            .conn
+            .prepare_cached("SELECT to_system, to_kind, to_key, source, kind, body FROM inbox WHERE id = ?1")?
+            .query_row([id], |row| {
+                Ok((addressee(row, 0)?, system(row, 3)?, row.get::<_, Arc<str>>(4)?, row.get::<_, Vec<u8>>(5)?))
+            })
+            .optional()?;
+        let Some((to, source, kind, sealed)) = found else { return Ok(None) };
+        self.open_sealed(&Place::Inbox { to: &to, source: source.as_str(), kind: &kind }, &sealed)
     }
 
     fn open_sealed(&self, place: &Place<'_>, sealed: &[u8]) -> Result<Option<Arc<[u8]>>, StoreError> {

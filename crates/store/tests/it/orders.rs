@@ -54,7 +54,7 @@ pub(crate) fn step(number: u64, version: u64, epoch: u64) -> Transition {
         exceptions: Vec::new(),
         messages: Vec::new(),
         identities: Vec::new(),
-        payloads: if version == 0 { vec![Payload { hash, bytes: Arc::from(document) }] } else { Vec::new() },
+        payloads: if version == 0 { vec![Payload { hash, bytes: Arc::from(document), message: None }] } else { Vec::new() },
     }
 }
 

@@ -89,7 +89,7 @@ impl Core {
                                 let bytes: Arc<[u8]> = crossdock_value::to_json(document).into();
                                 let hash = PayloadHash::of(&bytes);
                                 draft.transition.row.document = Some(hash);
-                                draft.transition.payloads.push(Payload { hash, bytes });
+                                draft.transition.payloads.push(Payload { hash, bytes, message: None });
                             }
                             (Answer::Refused { code, text }, _) => {
                                 draft.document = None;

@@ -422,7 +422,7 @@ impl Core {
             attempt.and_then(|a| a.ended.response.as_ref()).filter(|_| self.config.archive).filter(|bytes| !bytes.is_empty());
         let hash = response.map(|bytes| {
             let hash = PayloadHash::of(bytes);
-            draft.transition.payloads.push(Payload { hash, bytes: bytes.clone() });
+            draft.transition.payloads.push(Payload { hash, bytes: bytes.clone(), message: None });
             hash.to_string()
         });
         let attempt = attempt.map(|a| AttemptRecord {

@@ -459,7 +459,9 @@ impl<'g> Stage<'g> {
     fn payloads(&mut self, known: &mut Known, sealed: &'g SealedTransition) -> Result<(), Failure> {
         let expires_at = self.retention.map(|kept| (sealed.plain.at + kept).0);
         for (payload, body) in sealed.plain.payloads.iter().zip(&sealed.payloads) {
-            self.keep_key(&body.key);
+            if let Some(key) = body.key() {
+                self.keep_key(key);
+            }
             let id = self.found.number(PAYLOAD)?;
             self.rows.payloads.push(Payload {
                 id,
@@ -467,7 +469,7 @@ impl<'g> Stage<'g> {
                 prev: known.payload,
                 hash: &payload.hash.0[..16],
                 expires_at,
-                bytes: &body.bytes,
+                bytes: body.bytes(),
             });
             known.payload = id;
         }

@@ -156,10 +156,12 @@ impl Writer<'_> {
     fn payloads(&mut self, staged: &mut Staged, known: &mut Known, sealed: &SealedTransition) -> Result<(), Failure> {
         let expires_at = self.settings.payload_retention.map(|kept| (sealed.plain.at + kept).0);
         for (payload, body) in sealed.plain.payloads.iter().zip(&sealed.payloads) {
-            self.keep_key(staged, &body.key)?;
+            if let Some(key) = body.key() {
+                self.keep_key(staged, key)?;
+            }
             staged.tail.payload += 1;
             let id = staged.tail.payload;
-            self.sql.insert_payload.execute((id, known.no, known.payload, &payload.hash.0[..16], expires_at, &body.bytes))?;
+            self.sql.insert_payload.execute((id, known.no, known.payload, &payload.hash.0[..16], expires_at, body.bytes()))?;
             known.payload = id;
         }
         Ok(())

@@ -103,7 +103,7 @@ fn closed(orders: &Orders, n: u64, settles: InboxId, epoch: u64) -> Transition {
         exceptions: Vec::new(),
         messages: Vec::new(),
         identities: Vec::new(),
-        payloads: vec![Payload { hash, bytes: body }],
+        payloads: vec![Payload { hash, bytes: body, message: Some(settles) }],
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Keys kept in memory. One is about a kilobyte with its round keys.
-const CACHED: usize = 8_192;
+const CACHED: usize = 4_096;
 
 const FRESH: u8 = 0;
 const STORED: u8 = 1;

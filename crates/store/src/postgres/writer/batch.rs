@@ -54,14 +54,22 @@ batch!(Processes of Process<'g> into "process" {
     number = excluded.number, market = excluded.market, total = excluded.total, currency = excluded.currency
     WHERE process.kind = excluded.kind AND process.key = excluded.key");
 
+// Of a process that begins. What goes on is changed by `States::move_on`: to try an insert first would lock each row before it is changed.
 batch!(States of State<'g> into "process_state" {
     no "int8": i64, version "int8": i64, journal "int8": i64, payload "int8": i64, told "int8": i64, updated_at "int8": i64,
     schema "int8": i64, state "bytea": &'g [u8], document "bytea": Option<&'g [u8]>, stage "text": &'g str, status "text": &'g str,
     waiting_for "text": &'g str }
-    "ON CONFLICT (no) DO UPDATE SET version = excluded.version, journal = excluded.journal, payload = excluded.payload,
-    told = excluded.told, updated_at = excluded.updated_at, schema = excluded.schema, state = excluded.state,
-    document = excluded.document, stage = excluded.stage, status = excluded.status, waiting_for = excluded.waiting_for
-    WHERE process_state.version = excluded.version - 1");
+    "ON CONFLICT DO NOTHING");
+
+impl States<'_> {
+    pub(super) const MOVE_ON: &'static str = "UPDATE process_state s
+        SET version = u.version, journal = u.journal, payload = u.payload, told = u.told, updated_at = u.updated_at, schema = u.schema,
+            state = u.state, document = u.document, stage = u.stage, status = u.status, waiting_for = u.waiting_for
+        FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::bytea[], $9::bytea[],
+                $10::text[], $11::text[], $12::text[])
+            u (no, version, journal, payload, told, updated_at, schema, state, document, stage, status, waiting_for)
+        WHERE s.no = u.no AND s.version = u.version - 1";
+}
 
 batch!(Links of Link<'g> into "journal" {
     seq "int8": i64, process_no "int8": i64, version "int8": i64, prev "int8": i64, partition "int2": i16, offset "int8": Option<i64>,

@@ -196,6 +196,7 @@ pub(super) struct Rows<'g> {
     pub(super) settled: Vec<i64>,
     pub(super) processes: Processes<'g>,
     pub(super) states: States<'g>,
+    pub(super) moved_states: States<'g>,
     pub(super) payloads: Payloads<'g>,
     pub(super) effects: Effects<'g>,
     pub(super) timers: Timers<'g>,
@@ -427,7 +428,8 @@ impl<'g> Stage<'g> {
                 currency: &summary.currency,
             });
         }
-        self.rows.states.push(State {
+        let states = if known.version == 0 { &mut self.rows.states } else { &mut self.rows.moved_states };
+        states.push(State {
             no: known.no,
             version: (known.version + 1).cast_signed(),
             journal: known.journal,

@@ -44,6 +44,7 @@ statements! {
         WHERE lease.partition = u.partition AND lease.epoch = u.epoch";
     processes: Processes::sql();
     states: States::sql();
+    move_states: States::MOVE_ON;
     payloads: Payloads::sql();
     effects: Effects::sql();
     timers: Timers::sql();

@@ -226,13 +226,13 @@ impl Running {
         let _ = ended.wait_for(|ended| *ended).await;
     }
 
-    /// Calls under way.
     /// Waits for its turn, where turns are taken; it ends with what is returned.
     async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         // Nobody closes it.
         if self.options.takes_turns { self.calls.acquire().await.ok() } else { None }
     }
 
+    /// Calls under way.
     fn in_flight(&self) -> u32 {
         self.view.read().unwrap_or_else(PoisonError::into_inner).systems.iter().map(|system| system.in_flight).sum()
     }

@@ -71,11 +71,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(Problem::of(Code::UnsupportedMediaType));
-        }
-        let Raw(bytes) = Raw::from_request(request, state).await?;
-        Ok(Self(crossdock_value::from_value(&parse(&bytes)?)?))
+        Ok(Self(crossdock_value::from_value(&parse(&json_bytes(request, state).await?)?)?))
     }
 }
 
@@ -83,10 +79,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Carrier<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(Problem::of(Code::UnsupportedMediaType));
-        }
-        let Raw(bytes) = Raw::from_request(request, state).await?;
+        let bytes = json_bytes(request, state).await?;
         crossdock_value::check(&bytes, &LIMITS)?;
         let Some(order) = crossdock_connect::cut::field(&bytes, "order") else {
             return Ok(Self(crossdock_value::from_value(&parse(&bytes)?)?, Bytes::from_static(b"null")));
@@ -95,6 +88,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Carrier<T> {
         let rest = [&bytes[..at], b"null", &bytes[at + order.len()..]].concat();
         Ok(Self(crossdock_value::from_value(&parse(&rest)?)?, bytes.slice_ref(order)))
     }
+}
+
+/// The body of a request that says it is JSON.
+async fn json_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    if !is_json(request.headers()) {
+        return Err(Problem::of(Code::UnsupportedMediaType));
+    }
+    Raw::from_request(request, state).await.map(|Raw(bytes)| bytes)
 }
 
 /// What a document may cost at a surface.

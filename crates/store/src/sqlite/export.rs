@@ -19,7 +19,6 @@ use rusqlite::{
     params_from_iter,
     types::{ToSqlOutput, ValueRef},
 };
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::{fs::File, path::PathBuf, sync::Arc};
 
@@ -179,49 +178,27 @@ impl Export {
 /// The packed effects of a process as an array of objects, for `json_each`.
 fn effects_json(packed: ValueRef<'_>) -> rusqlite::Result<String> {
     let rows = effects::unpack(packed.as_blob()?).map_err(|fault| rusqlite::Error::UserFunctionError(Box::new(fault)))?;
-    let rows: Vec<_> = rows.iter().map(Told::of).collect();
-    serde_json::to_string(&rows).map_err(|e| rusqlite::Error::UserFunctionError(Box::new(e)))
+    Ok(rows.iter().map(effect_json).collect::<serde_json::Value>().to_string())
 }
 
-#[derive(Serialize)]
-struct Told<'a> {
-    no: u32,
-    step: &'a str,
-    intent: &'a str,
-    system: &'a str,
-    operation: &'a str,
-    generation: u32,
-    key: &'a str,
-    state: i64,
-    class: u8,
-    due: Option<i64>,
-    attempts: u32,
-    deadline: i64,
-    made_at: i64,
-    request: Option<String>,
-    last: &'a str,
-}
-
-impl<'a> Told<'a> {
-    fn of(row: &'a EffectRow) -> Self {
-        Self {
-            no: row.no,
-            step: &row.step,
-            intent: &row.intent,
-            system: row.system.as_str(),
-            operation: row.operation.as_str(),
-            generation: row.generation,
-            key: &row.key,
-            state: state_code(row.state),
-            class: row.class,
-            due: row.due.map(|due| due.0),
-            attempts: row.attempts,
-            deadline: row.deadline.0,
-            made_at: row.made_at.0,
-            request: row.request.map(|hash| hash.to_string()),
-            last: &row.last,
-        }
-    }
+fn effect_json(row: &EffectRow) -> serde_json::Value {
+    serde_json::json!({
+        "no": row.no,
+        "step": row.step,
+        "intent": row.intent,
+        "system": row.system.as_str(),
+        "operation": row.operation.as_str(),
+        "generation": row.generation,
+        "key": row.key,
+        "state": state_code(row.state),
+        "class": row.class,
+        "due": row.due.map(|due| due.0),
+        "attempts": row.attempts,
+        "deadline": row.deadline.0,
+        "made_at": row.made_at.0,
+        "request": row.request.map(|hash| hash.to_string()),
+        "last": row.last,
+    })
 }
 
 fn within(table: &Table, error: StoreError) -> StoreError {
